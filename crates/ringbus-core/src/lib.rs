@@ -1,0 +1,29 @@
+//! The engine of ringbus: the LMAX Disruptor's sequencers, barriers and wait strategies on one memory
+//! layout that a process keeps to itself or shares. No Python in it.
+//!
+//! Source: Thompson, Farley, Barker, Gee, Stewart, "Disruptor: High performance alternative to bounded
+//! queues for exchanging data between concurrent threads", 2011; LMAX Disruptor 4.0.
+
+pub mod barrier;
+pub mod consumer;
+pub mod error;
+pub mod futex;
+pub mod layout;
+pub mod planted;
+pub mod registry;
+pub mod segment;
+pub mod sequence;
+pub mod sequencer;
+pub mod sync;
+pub mod topology;
+pub mod wait;
+
+pub use barrier::SequenceBarrier;
+pub use consumer::{EventHandler, EventPoller, EventProcessor, Lapped, Polled, read_unless_lapped};
+pub use error::{ClaimError, ConfigError, JoinError, LeaveError, TopologyError};
+pub use layout::{Geometry, MAX_CONSUMERS, ProducerKind};
+pub use registry::{Consumer, Start};
+pub use segment::{Blocker, Memory, Pages, Segment};
+pub use sequencer::{MultiProducerSequencer, Sequencer, SingleProducerSequencer};
+pub use topology::Topology;
+pub use wait::{Alert, Outcome, WaitStrategy};

@@ -1,0 +1,103 @@
+//! Planted twins: the faults that the concurrency checks must catch.
+//!
+//! In a loom build one of them may be switched on by the environment variable `RINGBUS_PLANTED`; in
+//! every other build [`is`] is `false` at compile time and nothing of this is left.
+
+use crate::sync::Ordering;
+
+macro_rules! twins {
+    ($($(#[$doc:meta])* $name:ident = $key:literal,)*) => {
+        /// One ordering weakened or one step left out.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum Twin { $($(#[$doc])* $name,)* }
+
+        impl Twin {
+            /// Every twin, in the order of their declaration.
+            pub const ALL: &'static [Twin] = &[$(Twin::$name,)*];
+
+            /// The name by which `RINGBUS_PLANTED` selects it.
+            pub const fn key(self) -> &'static str {
+                match self { $(Twin::$name => $key,)* }
+            }
+        }
+    };
+}
+
+twins! {
+    /// A single producer publishes with a relaxed store.
+    PublishRelaxed = "publish-relaxed",
+    /// A multi producer marks its slot available with a relaxed store.
+    AvailableRelaxed = "available-relaxed",
+    /// A consumer reads the cursor relaxed.
+    CursorReadRelaxed = "cursor-read-relaxed",
+    /// A consumer reads the available words relaxed.
+    AvailableReadRelaxed = "available-read-relaxed",
+    /// A consumer's sequence is stored relaxed.
+    CommitRelaxed = "commit-relaxed",
+    /// The gating minimum is read relaxed.
+    GateReadRelaxed = "gate-read-relaxed",
+    /// The gating cache shared by producers is read relaxed.
+    GateCacheRelaxed = "gate-cache-relaxed",
+    /// A producer does not look at its consumers before it claims.
+    GateSkipped = "gate-skipped",
+    /// A producer may run one slot too far ahead.
+    WrapOffByOne = "wrap-off-by-one",
+    /// Multi-producer claims load and store the cursor instead of compare-and-swap.
+    ClaimNotAtomic = "claim-not-atomic",
+    /// A batch claim marks only its last sequence available.
+    BatchMarksLastOnly = "batch-marks-last-only",
+    /// A consumer takes the claimed cursor for the published one.
+    GapIgnored = "gap-ignored",
+    /// The store-load barrier does nothing.
+    BarrierDropped = "barrier-dropped",
+    /// A waiter sleeps without a second look after arming.
+    ArmWithoutRecheck = "arm-without-recheck",
+    /// A waiter sleeps on a word whose owner no longer blocks it.
+    SleepOnStaleBlocker = "sleep-on-stale-blocker",
+    /// A publisher never wakes anybody.
+    WakeSkipped = "wake-skipped",
+    /// A consumer's commit wakes nobody.
+    CommitWakeSkipped = "commit-wake-skipped",
+    /// A joiner starts at the cursor it saw before it was registered.
+    JoinWithoutSecondLook = "join-without-second-look",
+    /// A consumer that leaves wakes nobody that waits for it.
+    LeaveWithoutWake = "leave-without-wake",
+    /// The count of Pads is raised after the Pad shows.
+    PadBeforeCount = "pad-before-count",
+    /// A halt wakes nobody.
+    AlertWithoutWake = "alert-without-wake",
+    /// `claimed` is stored after the slot is written.
+    ClaimedStoredLate = "claimed-stored-late",
+    /// The fence between `claimed` and the slot's words is missing.
+    WriteBarrierDropped = "write-barrier-dropped",
+    /// The fence between the slot's words and `claimed` is missing.
+    ReadBarrierDropped = "read-barrier-dropped",
+    /// A reader that may be lapped does not look at `claimed` again.
+    LappedCheckSkipped = "lapped-check-skipped",
+    /// A rewound claim lowers `claimed` too.
+    RewindLowersClaimed = "rewind-lowers-claimed",
+    /// A dependent reads the cursor in place of what it depends on.
+    DependencyIgnored = "dependency-ignored",
+    /// Drain takes the last look at the cursor from before the producers finished.
+    DrainTargetStale = "drain-target-stale",
+}
+
+/// Whether `twin` is switched on in this run.
+#[cfg(not(loom))]
+#[inline(always)]
+pub const fn is(_twin: Twin) -> bool {
+    false
+}
+
+/// Whether `twin` is switched on in this run.
+#[cfg(loom)]
+pub fn is(twin: Twin) -> bool {
+    static CHOSEN: std::sync::OnceLock<Option<String>> = std::sync::OnceLock::new();
+    CHOSEN.get_or_init(|| std::env::var("RINGBUS_PLANTED").ok()).as_deref() == Some(twin.key())
+}
+
+/// `order`, or Relaxed where `twin` is planted.
+#[inline(always)]
+pub fn order(twin: Twin, order: Ordering) -> Ordering {
+    if is(twin) { Ordering::Relaxed } else { order }
+}

@@ -1,0 +1,344 @@
+//! The memory a ring lives in, and where each part of it is.
+
+#[cfg(loom)]
+mod modelled;
+#[cfg(not(loom))]
+mod private;
+
+use crate::error::ConfigError;
+use crate::futex::{SLEEPER, WATCHER};
+use crate::layout::{
+    ConsumerEntry, CursorLine, FutexLine, Geometry, MAX_CONSUMERS, ProducerKind, ProducerLine, RegistryLine, StateLine,
+};
+use crate::planted::{Twin, order};
+use crate::sync::{AtomicU32, Mutex, Ordering};
+use std::ptr::NonNull;
+
+#[cfg(loom)]
+use modelled::Backing;
+#[cfg(loom)]
+pub use modelled::ModelSlot;
+#[cfg(not(loom))]
+use private::Backing;
+
+/// In an available word: the slot is a Pad, which consumers step over.
+pub const PAD: u32 = 1 << 31;
+
+/// How private memory is to be had.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Memory {
+    /// Touch every page at creation.
+    pub prefault: bool,
+    /// Ask for huge pages.
+    pub huge_pages: bool,
+}
+
+/// What kind of pages a segment got.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pages {
+    /// The system's ordinary pages.
+    Ordinary,
+    /// Ordinary pages that the kernel may join to huge ones.
+    Transparent,
+    /// Reserved huge pages.
+    Huge,
+}
+
+/// A word that somebody may wait on: what it is that has to move.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Blocker {
+    /// The producers' cursor.
+    Cursor,
+    /// The consumer at this entry.
+    Consumer(usize),
+}
+
+struct Parts {
+    state: NonNull<StateLine>,
+    cursor: NonNull<CursorLine>,
+    cursor_futex: NonNull<FutexLine>,
+    registry: NonNull<RegistryLine>,
+    producers: NonNull<ProducerLine>,
+    consumers: NonNull<ConsumerEntry>,
+    available: NonNull<AtomicU32>,
+    #[cfg(not(loom))]
+    slots: NonNull<u8>,
+    #[cfg(loom)]
+    slots: NonNull<ModelSlot>,
+}
+
+/// The memory of one ring.
+pub struct Segment {
+    parts: Parts,
+    geometry: Geometry,
+    mask: u64,
+    shift: u32,
+    watchers: std::sync::Mutex<Vec<(Blocker, i32)>>,
+    registrar: Mutex<()>,
+    backing: Backing,
+}
+
+// SAFETY: everything behind the pointers is atomic, or (slots) handed out by the protocol to one writer at
+// a time; the backing memory lives as long as the Segment.
+unsafe impl Send for Segment {}
+// SAFETY: as above.
+unsafe impl Sync for Segment {}
+
+impl Segment {
+    /// Makes a segment that only this process has.
+    ///
+    /// # Errors
+    /// Sizes that make no sense, or no memory.
+    pub fn private(geometry: Geometry, schema: &[u8], memory: Memory) -> Result<Self, ConfigError> {
+        let (backing, parts) = Backing::new(&geometry, schema, memory)?;
+        let segment = Self {
+            parts,
+            geometry,
+            mask: geometry.capacity - 1,
+            shift: geometry.capacity.trailing_zeros(),
+            watchers: std::sync::Mutex::new(Vec::new()),
+            registrar: Mutex::new(()),
+            backing,
+        };
+        segment.cursor().claimed.store(geometry.start - 1, Ordering::Relaxed);
+        segment.cursor().published.store(geometry.start - 1, Ordering::Relaxed);
+        segment.state().ready.store(1, Ordering::Release);
+        Ok(segment)
+    }
+
+    /// The sizes it was made with.
+    pub fn geometry(&self) -> &Geometry {
+        &self.geometry
+    }
+
+    /// Slots.
+    #[inline]
+    pub fn capacity(&self) -> i64 {
+        self.geometry.capacity as i64
+    }
+
+    /// The sequence before the first one.
+    #[inline]
+    pub fn before_start(&self) -> i64 {
+        self.geometry.start - 1
+    }
+
+    /// What pages it got.
+    #[cfg(not(loom))]
+    pub fn pages(&self) -> Pages {
+        self.backing.pages()
+    }
+
+    /// The words of the header that change.
+    #[inline]
+    pub fn state(&self) -> &StateLine {
+        // SAFETY: points into the backing memory, aligned, alive as long as `self`.
+        unsafe { self.parts.state.as_ref() }
+    }
+
+    /// The cursor.
+    #[inline]
+    pub fn cursor(&self) -> &CursorLine {
+        // SAFETY: as in `state`.
+        unsafe { self.parts.cursor.as_ref() }
+    }
+
+    /// The registry's bit sets.
+    #[inline]
+    pub fn registry(&self) -> &RegistryLine {
+        // SAFETY: as in `state`.
+        unsafe { self.parts.registry.as_ref() }
+    }
+
+    /// The producer line `index`, modulo their number.
+    #[inline]
+    pub fn producer(&self, index: usize) -> &ProducerLine {
+        // SAFETY: the index is below the number of lines; otherwise as in `state`.
+        unsafe { self.parts.producers.add(index % self.geometry.producers.max(1) as usize).as_ref() }
+    }
+
+    /// The consumer entry `index`, modulo their number.
+    #[inline]
+    pub fn consumer(&self, index: usize) -> &ConsumerEntry {
+        // SAFETY: the index is below the number of entries; otherwise as in `state`.
+        unsafe { self.parts.consumers.add(index % MAX_CONSUMERS).as_ref() }
+    }
+
+    /// The place of `sequence` in the ring.
+    #[inline]
+    pub fn index(&self, sequence: i64) -> usize {
+        (sequence as u64 & self.mask) as usize
+    }
+
+    /// The bytes of the slot of `sequence`, its headers first.
+    #[cfg(not(loom))]
+    #[inline]
+    pub fn slot(&self, sequence: i64) -> *mut u8 {
+        // SAFETY: the index is below the capacity, so the offset is inside the slots.
+        unsafe { self.parts.slots.add(self.index(sequence) * self.geometry.slot_bytes as usize).as_ptr() }
+    }
+
+    /// The modelled slot of `sequence`.
+    #[cfg(loom)]
+    pub fn slot(&self, sequence: i64) -> &ModelSlot {
+        // SAFETY: the index is below the capacity.
+        unsafe { self.parts.slots.add(self.index(sequence)).as_ref() }
+    }
+
+    #[inline]
+    fn available(&self, sequence: i64) -> &AtomicU32 {
+        debug_assert!(self.geometry.kind == ProducerKind::Multi);
+        // SAFETY: the index is below the capacity, and multi-producer segments have a word for each slot.
+        unsafe { self.parts.available.add(self.index(sequence)).as_ref() }
+    }
+
+    /// What the available word of `sequence` is once it is published: its lap + 1, never with the Pad bit.
+    #[inline]
+    fn lap(&self, sequence: i64) -> u32 {
+        (((sequence - self.geometry.start) >> self.shift) as u32).wrapping_add(1) & !PAD
+    }
+
+    /// Marks `sequence` published (multi-producer).
+    #[inline]
+    pub fn mark_available(&self, sequence: i64) {
+        // SYNC POINT: available. Pairs with `is_available`.
+        self.available(sequence).store(self.lap(sequence), order(Twin::AvailableRelaxed, Ordering::Release));
+    }
+
+    /// Marks `sequence` a Pad (multi-producer). The count is raised before the first one shows.
+    pub fn mark_pad(&self, sequence: i64) {
+        self.available(sequence).store(self.lap(sequence) | PAD, Ordering::Release);
+    }
+
+    /// Whether `sequence` is published (multi-producer); a Pad counts.
+    #[inline]
+    pub fn is_available(&self, sequence: i64) -> bool {
+        // SYNC POINT: available. Pairs with `mark_available`.
+        let word = self.available(sequence).load(order(Twin::AvailableReadRelaxed, Ordering::Acquire));
+        word & !PAD == self.lap(sequence)
+    }
+
+    /// Whether the published `sequence` is a Pad.
+    #[inline]
+    pub fn is_pad(&self, sequence: i64) -> bool {
+        self.geometry.kind == ProducerKind::Multi && self.available(sequence).load(Ordering::Relaxed) & PAD != 0
+    }
+
+    /// Whether the ring ever had a Pad. Look after the wait that showed the sequences in question.
+    #[inline]
+    pub fn has_pads(&self) -> bool {
+        self.state().pads.load(Ordering::Relaxed) != 0
+    }
+
+    /// The lowest sequence of all consumers that gate, and whose it is; `default` when there are none.
+    ///
+    /// The caller has passed `store_load_barrier` since it read the cursor.
+    pub fn minimum_gate(&self, default: i64) -> (i64, Option<usize>) {
+        let mut entries = self.registry().gating.load(Ordering::Acquire);
+        let mut lowest = (default, None);
+        while entries != 0 {
+            let index = entries.trailing_zeros() as usize;
+            entries &= entries - 1;
+            let sequence = self.consumer(index).sequence.get();
+            if sequence < lowest.0 || lowest.1.is_none() {
+                lowest = (sequence.min(default), Some(index));
+            }
+        }
+        lowest
+    }
+
+    /// The word on which waiters for `blocker` sleep.
+    #[inline]
+    pub fn futex(&self, blocker: Blocker) -> &FutexLine {
+        match blocker {
+            // SAFETY: as in `state`.
+            Blocker::Cursor => unsafe { self.parts.cursor_futex.as_ref() },
+            Blocker::Consumer(index) => &self.consumer(index).futex,
+        }
+    }
+
+    /// Held by who joins or leaves, so that names stay unique.
+    pub(crate) fn registrar(&self) -> &Mutex<()> {
+        &self.registrar
+    }
+
+    /// After `blocker` moved: wakes whoever waits for it.
+    #[inline]
+    pub fn wake(&self, blocker: Blocker) {
+        let futex = self.futex(blocker);
+        let who = futex.take();
+        if who != 0 {
+            self.wake_slowly(blocker, who);
+        }
+    }
+
+    #[cold]
+    fn wake_slowly(&self, blocker: Blocker, who: u32) {
+        if who & SLEEPER != 0 {
+            self.futex(blocker).wake();
+        }
+        if who & WATCHER != 0 {
+            self.notify_watchers(blocker);
+        }
+    }
+
+    /// Wakes every waiter of the ring, for a halt or a close.
+    pub fn wake_all(&self) {
+        self.wake(Blocker::Cursor);
+        for index in 0..MAX_CONSUMERS {
+            self.wake(Blocker::Consumer(index));
+        }
+    }
+
+    /// Has `descriptor` (an eventfd) written to when `blocker` is woken and was armed with
+    /// [`WATCHER`](crate::futex::WATCHER).
+    pub fn watch(&self, blocker: Blocker, descriptor: i32) {
+        let mut watchers = self.watchers.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        if !watchers.contains(&(blocker, descriptor)) {
+            watchers.push((blocker, descriptor));
+        }
+    }
+
+    /// Undoes every [`Segment::watch`] of `descriptor`.
+    pub fn unwatch(&self, descriptor: i32) {
+        self.watchers
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+            .retain(|&(_, watched)| watched != descriptor);
+    }
+
+    fn notify_watchers(&self, blocker: Blocker) {
+        let watchers = self.watchers.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        for &(_, descriptor) in watchers.iter().filter(|(watched, _)| *watched == blocker) {
+            let one = 1_u64;
+            // SAFETY: eight readable bytes; a descriptor that is gone gives EBADF, one that is full EAGAIN,
+            // and then its owner has a notice pending already.
+            #[cfg(not(loom))]
+            unsafe {
+                libc::write(descriptor, (&raw const one).cast(), 8)
+            };
+            #[cfg(loom)]
+            let _ = (descriptor, one);
+        }
+    }
+}
+
+#[cfg(not(loom))]
+impl Segment {
+    /// Copies the slot of `sequence` to `target`, word by word, while a producer may write it.
+    ///
+    /// What was copied is whole only if `claimed`, read after [`crate::sync::read_barrier`], shows that no
+    /// producer had claimed the slot again.
+    ///
+    /// # Safety
+    /// `target` takes `slot_bytes` bytes and is aligned to 8.
+    pub unsafe fn copy_slot(&self, sequence: i64, target: *mut u8) {
+        use crate::sync::AtomicU64;
+        let source = self.slot(sequence).cast::<AtomicU64>();
+        let target = target.cast::<u64>();
+        for word in 0..self.geometry.slot_bytes as usize / 8 {
+            // SAFETY: slots are 8-aligned and a multiple of 8 long; the target is as large by contract.
+            unsafe { target.add(word).write((*source.add(word)).load(Ordering::Relaxed)) };
+        }
+    }
+}

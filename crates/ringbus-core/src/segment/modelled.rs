@@ -1,0 +1,67 @@
+//! The same parts made of loom's words, one heap object each.
+
+use super::{Memory, Parts};
+use crate::error::ConfigError;
+use crate::layout::{
+    ConsumerEntry, CursorLine, FutexLine, Geometry, MAX_CONSUMERS, ProducerKind, ProducerLine, RegistryLine, StateLine,
+};
+use crate::sync::{AtomicU32, AtomicU64};
+use std::ptr::NonNull;
+
+/// A slot: a cell that loom watches for races, and two words for readers that may be lapped.
+#[derive(Default)]
+pub struct ModelSlot {
+    /// What the protocol alone protects.
+    pub cell: Cell,
+    /// What a lapped reader copies word by word.
+    pub words: [AtomicU64; 2],
+}
+
+/// A watched cell.
+pub struct Cell(pub loom::cell::UnsafeCell<i64>);
+
+impl Default for Cell {
+    fn default() -> Self {
+        Self(loom::cell::UnsafeCell::new(-1))
+    }
+}
+
+/// Owns the parts.
+pub struct Backing {
+    _state: Box<StateLine>,
+    _cursor: Box<CursorLine>,
+    _cursor_futex: Box<FutexLine>,
+    _registry: Box<RegistryLine>,
+    _producers: Vec<ProducerLine>,
+    _consumers: Vec<ConsumerEntry>,
+    _available: Vec<AtomicU32>,
+    _slots: Vec<ModelSlot>,
+}
+
+impl Backing {
+    pub(super) fn new(geometry: &Geometry, _schema: &[u8], _memory: Memory) -> Result<(Self, Parts), ConfigError> {
+        geometry.check()?;
+        let words = if geometry.kind == ProducerKind::Multi { geometry.capacity } else { 0 };
+        let backing = Self {
+            _state: Box::default(),
+            _cursor: Box::default(),
+            _cursor_futex: Box::default(),
+            _registry: Box::default(),
+            _producers: (0..geometry.producers).map(|_| ProducerLine::default()).collect(),
+            _consumers: (0..MAX_CONSUMERS).map(|_| ConsumerEntry::default()).collect(),
+            _available: (0..words).map(|_| AtomicU32::new(0)).collect(),
+            _slots: (0..geometry.capacity).map(|_| ModelSlot::default()).collect(),
+        };
+        let parts = Parts {
+            state: NonNull::from(&*backing._state),
+            cursor: NonNull::from(&*backing._cursor),
+            cursor_futex: NonNull::from(&*backing._cursor_futex),
+            registry: NonNull::from(&*backing._registry),
+            producers: NonNull::from(backing._producers.as_slice()).cast(),
+            consumers: NonNull::from(backing._consumers.as_slice()).cast(),
+            available: NonNull::from(backing._available.as_slice()).cast(),
+            slots: NonNull::from(backing._slots.as_slice()).cast(),
+        };
+        Ok((backing, parts))
+    }
+}

@@ -1,0 +1,139 @@
+//! Who may write where: producers claim sequences and publish them.
+//!
+//! Source: LMAX Disruptor 4.0, `SingleProducerSequencer` and `MultiProducerSequencer`. Differs: a claim
+//! waits for capacity first and takes its sequences second, so that it can be refused, time out or be
+//! interrupted without leaving a hole.
+
+mod multi;
+mod single;
+
+pub use multi::MultiProducerSequencer;
+pub use single::SingleProducerSequencer;
+
+use crate::error::ClaimError;
+use crate::layout::MAX_SEQUENCE;
+use crate::planted::{self, Twin};
+use crate::segment::{Blocker, Segment};
+use crate::sync::{Ordering, store_load_barrier};
+use crate::wait::{Alert, Condition, Outcome, WaitStrategy, wait};
+use std::sync::Arc;
+use std::time::Instant;
+
+/// What both kinds of producers can do.
+pub trait Sequencer {
+    /// The ring.
+    fn segment(&self) -> &Arc<Segment>;
+
+    /// Claims `count` slots if they are free, and returns the highest sequence of them.
+    ///
+    /// # Errors
+    /// Who has to move before they are free.
+    fn poll_claim(&mut self, count: i64) -> Result<i64, Blocker>;
+
+    /// Publishes the claimed sequences `low..=high` and wakes who waits for them.
+    fn publish(&mut self, low: i64, high: i64);
+
+    /// Gives a failed claim back: nobody sees its slots.
+    fn abort(&mut self, low: i64, high: i64);
+
+    /// The highest sequence claimed.
+    fn claimed(&self) -> i64;
+
+    /// Free slots now.
+    fn remaining_capacity(&self) -> i64 {
+        let claimed = self.claimed();
+        store_load_barrier();
+        let (gate, _) = self.segment().minimum_gate(claimed);
+        self.segment().capacity() - (claimed - gate)
+    }
+
+    /// Claims `count` slots or says why not, without waiting.
+    ///
+    /// # Errors
+    /// A count out of range, a full ring, or the last sequence reached.
+    fn try_claim(&mut self, count: i64) -> Result<i64, ClaimError> {
+        check_count(self.segment(), count, self.claimed())?;
+        self.poll_claim(count).map_err(|_| ClaimError::Full)
+    }
+
+    /// Waits for `count` free slots and claims them.
+    ///
+    /// # Errors
+    /// A count out of range, or the last sequence reached.
+    fn claim(
+        &mut self,
+        count: i64,
+        strategy: WaitStrategy,
+        alert: &Alert,
+        deadline: Option<Instant>,
+    ) -> Result<Outcome<i64>, ClaimError>
+    where
+        Self: Sized,
+    {
+        check_count(self.segment(), count, self.claimed())?;
+        let segment = Arc::clone(self.segment());
+        Ok(wait(&segment, strategy, alert, deadline, &mut Capacity { sequencer: self, count }))
+    }
+}
+
+/// Checks that a claim of `count` makes sense when `claimed` is the highest sequence so far.
+///
+/// # Errors
+/// A count out of range, or the last sequence reached.
+#[inline]
+pub fn check_count(segment: &Segment, count: i64, claimed: i64) -> Result<(), ClaimError> {
+    if count < 1 || count > segment.capacity() {
+        return Err(ClaimError::CountOutOfRange { count, capacity: segment.capacity() });
+    }
+    if claimed > MAX_SEQUENCE - count {
+        return Err(ClaimError::Exhausted);
+    }
+    Ok(())
+}
+
+/// Free slots, as something to wait for.
+pub struct Capacity<'a, S> {
+    /// Who claims.
+    pub sequencer: &'a mut S,
+    /// How many.
+    pub count: i64,
+}
+
+impl<S: Sequencer> Condition for Capacity<'_, S> {
+    type Output = i64;
+
+    fn poll(&mut self) -> Result<i64, Blocker> {
+        self.sequencer.poll_claim(self.count)
+    }
+}
+
+/// Free slots for a claim that is made later, by somebody else or under a lock: looks, and takes nothing.
+pub struct Room<'a> {
+    /// The ring.
+    pub segment: &'a Segment,
+    /// How many.
+    pub count: i64,
+    /// The highest sequence claimed, where only one producer knows it; `None` reads the cursor.
+    pub claimed: Option<i64>,
+}
+
+impl Condition for Room<'_> {
+    type Output = ();
+
+    fn poll(&mut self) -> Result<(), Blocker> {
+        let claimed = self.claimed.unwrap_or_else(|| self.segment.cursor().claimed.load(Ordering::Acquire));
+        store_load_barrier();
+        let (gate, slowest) = self.segment.minimum_gate(claimed);
+        match slowest {
+            Some(index) if claimed + self.count > gate + self.segment.capacity() => Err(Blocker::Consumer(index)),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// How far a producer may claim when its slowest consumer is at `gate`.
+#[inline]
+fn reach(gate: i64, capacity: i64) -> i64 {
+    let slack = i64::from(planted::is(Twin::WrapOffByOne));
+    gate + capacity + slack
+}

@@ -1,0 +1,95 @@
+//! One producer: plain arithmetic, one release store to publish.
+
+use super::{Sequencer, reach};
+use crate::planted::{self, Twin, order};
+use crate::segment::{Blocker, Segment};
+use crate::sync::{Ordering, store_load_barrier, write_barrier};
+use std::sync::Arc;
+
+/// Claims and publishes for the one producer of a ring.
+pub struct SingleProducerSequencer {
+    segment: Arc<Segment>,
+    capacity: i64,
+    /// The highest sequence claimed.
+    next: i64,
+    /// A sequence that every consumer that gates has reached; only ever too low.
+    gate: i64,
+}
+
+impl SingleProducerSequencer {
+    /// The producer of `segment`, going on from its cursor.
+    pub fn new(segment: Arc<Segment>) -> Self {
+        let next = segment.cursor().published.load(Ordering::Acquire);
+        let capacity = segment.capacity();
+        let gate = segment.before_start();
+        Self { segment, capacity, next, gate: gate.max(next - capacity) }
+    }
+
+    /// The highest sequence published.
+    #[inline]
+    pub fn published(&self) -> i64 {
+        self.segment.cursor().published.load(Ordering::Relaxed)
+    }
+
+    #[cold]
+    fn look_at_consumers(&mut self, high: i64) -> Result<(), Blocker> {
+        if planted::is(Twin::GateSkipped) {
+            return Ok(());
+        }
+        // SYNC POINT: join. Pairs with the barrier of a joiner.
+        store_load_barrier();
+        let (gate, slowest) = self.segment.minimum_gate(self.next);
+        self.gate = gate;
+        if high > reach(gate, self.capacity) {
+            return Err(slowest.map_or(Blocker::Cursor, Blocker::Consumer));
+        }
+        Ok(())
+    }
+}
+
+impl Sequencer for SingleProducerSequencer {
+    #[inline]
+    fn segment(&self) -> &Arc<Segment> {
+        &self.segment
+    }
+
+    #[inline]
+    fn claimed(&self) -> i64 {
+        self.next
+    }
+
+    #[inline]
+    fn poll_claim(&mut self, count: i64) -> Result<i64, Blocker> {
+        let high = self.next + count;
+        if high > reach(self.gate, self.capacity) {
+            self.look_at_consumers(high)?;
+        }
+        // `claimed` never goes back: after a rewind it is too high, and a lapped reader is careful in vain.
+        let claimed = &self.segment.cursor().claimed;
+        if !planted::is(Twin::ClaimedStoredLate) && high > claimed.load(Ordering::Relaxed) {
+            claimed.store(high, Ordering::Relaxed);
+        }
+        // SYNC POINT: lapped. Pairs with the read barrier of a reader that may be lapped.
+        write_barrier();
+        self.next = high;
+        Ok(high)
+    }
+
+    #[inline]
+    fn publish(&mut self, low: i64, high: i64) {
+        debug_assert!(low <= high && high == self.next);
+        if planted::is(Twin::ClaimedStoredLate) {
+            self.segment.cursor().claimed.store(high, Ordering::Relaxed);
+        }
+        // SYNC POINT: published. Pairs with the load in `barrier::highest_published`.
+        self.segment.cursor().published.store(high, order(Twin::PublishRelaxed, Ordering::Release));
+        self.segment.wake(Blocker::Cursor);
+    }
+
+    fn abort(&mut self, low: i64, _high: i64) {
+        self.next = low - 1;
+        if planted::is(Twin::RewindLowersClaimed) {
+            self.segment.cursor().claimed.store(low - 1, Ordering::Relaxed);
+        }
+    }
+}

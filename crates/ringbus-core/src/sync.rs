@@ -1,0 +1,101 @@
+//! The one place that names atomics, so that loom can replace them.
+//!
+//! No access here or elsewhere is SeqCst; the only sequentially consistent step is
+//! [`store_load_barrier`].
+#![allow(clippy::disallowed_types)]
+
+#[cfg(not(loom))]
+pub use std::sync::{
+    Mutex,
+    atomic::{AtomicI64, AtomicU32, AtomicU64, Ordering, fence},
+};
+
+#[cfg(loom)]
+pub use loom::sync::{
+    Mutex,
+    atomic::{AtomicI64, AtomicU32, AtomicU64, Ordering, fence},
+};
+
+/// Orders every earlier store before every later load, on this thread and against every other thread
+/// that passes the same barrier (Dekker's pattern: arm and check, join and read, claim and scan).
+///
+/// Where it stands: publish before the look at `armed`; arm before the second look; a join before the
+/// second look at the cursor; a producer before its scan of the registry.
+#[inline(always)]
+pub fn store_load_barrier() {
+    imp::store_load_barrier();
+}
+
+#[cfg(all(not(loom), not(tsan), target_arch = "x86_64"))]
+mod imp {
+    #[inline(always)]
+    pub fn store_load_barrier() {
+        // SAFETY: adds nothing to the word at the top of the stack, which is mapped. A locked instruction
+        // is a full barrier on x86-64 and takes about half the time of `mfence`; without `nomem` the
+        // compiler moves no memory access across it.
+        unsafe { core::arch::asm!("lock or dword ptr [rsp], 0", options(nostack)) };
+    }
+}
+
+#[cfg(any(loom, all(not(tsan), not(target_arch = "x86_64"))))]
+mod imp {
+    use super::{Ordering, fence};
+
+    #[inline(always)]
+    pub fn store_load_barrier() {
+        if !crate::planted::is(crate::planted::Twin::BarrierDropped) {
+            fence(Ordering::SeqCst);
+        }
+    }
+}
+
+/// ThreadSanitizer does not model fences: a read-modify-write of one shared word orders the same.
+#[cfg(all(not(loom), tsan))]
+mod imp {
+    use super::{AtomicU32, Ordering};
+
+    static BARRIER: AtomicU32 = AtomicU32::new(0);
+
+    pub fn store_load_barrier() {
+        BARRIER.fetch_add(1, Ordering::AcqRel);
+    }
+}
+
+/// Orders the stores before it before the stores after it, for readers that pass [`read_barrier`].
+///
+/// A producer stores `claimed`, passes this, and writes the slot; a reader that may be lapped copies the
+/// slot, passes [`read_barrier`], and reads `claimed`.
+#[inline(always)]
+pub fn write_barrier() {
+    #[cfg(not(tsan))]
+    if !crate::planted::is(crate::planted::Twin::WriteBarrierDropped) {
+        fence(Ordering::Release);
+    }
+}
+
+/// See [`write_barrier`].
+#[inline(always)]
+pub fn read_barrier() {
+    #[cfg(not(tsan))]
+    if !crate::planted::is(crate::planted::Twin::ReadBarrierDropped) {
+        fence(Ordering::Acquire);
+    }
+}
+
+/// One turn of a spin: tells the processor, or loom, that this thread waits for another.
+#[inline(always)]
+pub fn spin_hint() {
+    #[cfg(not(loom))]
+    std::hint::spin_loop();
+    #[cfg(loom)]
+    loom::thread::yield_now();
+}
+
+/// Gives the rest of the time slice away.
+#[inline]
+pub fn yield_now() {
+    #[cfg(not(loom))]
+    std::thread::yield_now();
+    #[cfg(loom)]
+    loom::thread::yield_now();
+}

@@ -1,0 +1,236 @@
+//! How a thread waits: the wait strategies, all over one condition.
+//!
+//! Source: LMAX Disruptor 4.0, `WaitStrategy` and its implementations. Differs: every wait, of a
+//! producer too, takes a deadline and an alert; a blocking wait sleeps whatever it waits for.
+
+use crate::futex::SLEEPER;
+use crate::planted::{self, Twin};
+use crate::segment::{Blocker, Segment};
+use crate::sync::{AtomicU32, Ordering, spin_hint, yield_now};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// What a waiter waits for.
+pub trait Condition {
+    /// What it gets.
+    type Output;
+
+    /// Looks once.
+    ///
+    /// # Errors
+    /// Who has to move before it can hold.
+    fn poll(&mut self) -> Result<Self::Output, Blocker>;
+}
+
+/// How a wait ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome<T> {
+    /// The condition holds.
+    Ready(T),
+    /// The deadline passed first.
+    TimedOut,
+    /// Somebody raised the alert.
+    Alerted,
+}
+
+/// How to wait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WaitStrategy {
+    /// Never gives the core away: the lowest latency, a core each.
+    BusySpin,
+    /// Spins a little, then offers the core to others, and goes on.
+    Yielding,
+    /// Spins, yields, then sleeps, longer each time up to `longest`.
+    Sleeping {
+        /// The longest single sleep.
+        longest: Duration,
+    },
+    /// Spins a little, then sleeps on a futex until it is woken.
+    Blocking {
+        /// Looks before it sleeps.
+        spins: u32,
+    },
+    /// Spins for a time, yields for a time, then blocks.
+    PhasedBackoff {
+        /// Time to spin.
+        spin: Duration,
+        /// Time to yield.
+        yielding: Duration,
+    },
+}
+
+impl WaitStrategy {
+    /// The default of everything that waits.
+    pub const BLOCKING: Self = Self::Blocking { spins: if cfg!(loom) { 0 } else { 200 } };
+    /// Sleeps of at most 100 us.
+    pub const SLEEPING: Self = Self::Sleeping { longest: Duration::from_micros(100) };
+    /// 10 us of spinning, 90 us of yielding.
+    pub const PHASED_BACKOFF: Self =
+        Self::PhasedBackoff { spin: Duration::from_micros(10), yielding: Duration::from_micros(90) };
+}
+
+/// Ends the waits of whoever holds a copy.
+#[derive(Clone, Debug)]
+pub struct Alert(Arc<AtomicU32>);
+
+impl Default for Alert {
+    fn default() -> Self {
+        Self(Arc::new(AtomicU32::new(0)))
+    }
+}
+
+impl Alert {
+    /// Whether it is raised.
+    #[inline]
+    pub fn is_raised(&self) -> bool {
+        self.0.load(Ordering::Acquire) != 0
+    }
+
+    /// Raises it and wakes every waiter of the ring, so that those concerned see it.
+    pub fn raise(&self, segment: &Segment) {
+        self.0.store(1, Ordering::Release);
+        if !planted::is(Twin::AlertWithoutWake) {
+            segment.wake_all();
+        }
+    }
+
+    /// Takes it back, before a new start.
+    pub fn clear(&self) {
+        self.0.store(0, Ordering::Release);
+    }
+}
+
+const YIELDING_SPINS: u32 = 100;
+const SLEEPING_SPINS: u32 = 100;
+const SLEEPING_YIELDS: u32 = 100;
+const CLOCK_EVERY: u32 = 64;
+
+/// Waits for `condition`; `None` is no deadline.
+pub fn wait<C: Condition>(
+    segment: &Segment,
+    strategy: WaitStrategy,
+    alert: &Alert,
+    deadline: Option<Instant>,
+    condition: &mut C,
+) -> Outcome<C::Output> {
+    if let Ok(output) = condition.poll() {
+        return Outcome::Ready(output);
+    }
+    let mut waiter = Waiter { segment, alert, deadline, condition };
+    match strategy {
+        WaitStrategy::BusySpin => waiter.spin(|_| spin_hint()),
+        WaitStrategy::Yielding => waiter.spin(|turn| if turn < YIELDING_SPINS { spin_hint() } else { yield_now() }),
+        WaitStrategy::Sleeping { longest } => waiter.spin(|turn| nap(turn, longest)),
+        WaitStrategy::Blocking { spins } => match waiter.look(spins) {
+            Some(outcome) => outcome,
+            None => waiter.block(),
+        },
+        WaitStrategy::PhasedBackoff { spin, yielding } => waiter.phased(spin, yielding),
+    }
+}
+
+fn nap(turn: u32, longest: Duration) {
+    if turn < SLEEPING_SPINS {
+        spin_hint();
+    } else if turn < SLEEPING_SPINS + SLEEPING_YIELDS || cfg!(loom) {
+        yield_now();
+    } else {
+        let doublings = (turn - SLEEPING_SPINS - SLEEPING_YIELDS).min(16);
+        std::thread::sleep(Duration::from_micros(1 << doublings).min(longest));
+    }
+}
+
+struct Waiter<'a, C> {
+    segment: &'a Segment,
+    alert: &'a Alert,
+    deadline: Option<Instant>,
+    condition: &'a mut C,
+}
+
+impl<C: Condition> Waiter<'_, C> {
+    fn remaining(&self) -> Option<Duration> {
+        match self.deadline {
+            None => Some(Duration::MAX),
+            Some(deadline) => deadline.checked_duration_since(Instant::now()).filter(|left| !left.is_zero()),
+        }
+    }
+
+    fn spin(&mut self, pause: impl Fn(u32)) -> Outcome<C::Output> {
+        let mut turn = 0_u32;
+        loop {
+            if let Ok(output) = self.condition.poll() {
+                return Outcome::Ready(output);
+            }
+            if self.alert.is_raised() {
+                return Outcome::Alerted;
+            }
+            if turn.is_multiple_of(CLOCK_EVERY) && self.remaining().is_none() {
+                return Outcome::TimedOut;
+            }
+            pause(turn);
+            turn = turn.saturating_add(1);
+            if turn == u32::MAX {
+                turn -= CLOCK_EVERY;
+            }
+        }
+    }
+
+    fn look(&mut self, times: u32) -> Option<Outcome<C::Output>> {
+        for _ in 0..times {
+            if let Ok(output) = self.condition.poll() {
+                return Some(Outcome::Ready(output));
+            }
+            if self.alert.is_raised() {
+                return Some(Outcome::Alerted);
+            }
+            spin_hint();
+        }
+        None
+    }
+
+    /// Arms the word of whoever blocks, looks again, and sleeps only if that one still blocks: then its
+    /// next move is sure to see the armed word.
+    fn block(&mut self) -> Outcome<C::Output> {
+        let mut blocker = match self.condition.poll() {
+            Ok(output) => return Outcome::Ready(output),
+            Err(blocker) => blocker,
+        };
+        loop {
+            self.segment.futex(blocker).arm(SLEEPER);
+            if !planted::is(Twin::ArmWithoutRecheck) {
+                match self.condition.poll() {
+                    Ok(output) => return Outcome::Ready(output),
+                    Err(other) if other != blocker && !planted::is(Twin::SleepOnStaleBlocker) => {
+                        blocker = other;
+                        continue;
+                    }
+                    Err(_) => {}
+                }
+            }
+            if self.alert.is_raised() {
+                return Outcome::Alerted;
+            }
+            let Some(left) = self.remaining() else { return Outcome::TimedOut };
+            self.segment.futex(blocker).sleep(left);
+        }
+    }
+
+    fn phased(&mut self, spin: Duration, yielding: Duration) -> Outcome<C::Output> {
+        let begin = Instant::now();
+        loop {
+            if let Some(outcome) = self.look(CLOCK_EVERY) {
+                return outcome;
+            }
+            if self.remaining().is_none() {
+                return Outcome::TimedOut;
+            }
+            let passed = begin.elapsed();
+            if cfg!(loom) || passed > spin + yielding {
+                return self.block();
+            }
+            if passed > spin {
+                yield_now();
+            }
+        }
+    }
+}
