@@ -3,57 +3,69 @@
 //! Source: futex(2); Drepper, "Futexes are tricky", 2011.
 
 use crate::layout::FutexLine;
-use crate::planted::{self, Twin};
-use crate::sync::{Ordering, store_load_barrier};
+use crate::planted::{self, Twin, barrier};
+use crate::sync::Ordering;
 use std::time::Duration;
 
 /// A thread may sleep on the word.
 pub const SLEEPER: u32 = 1;
 /// A descriptor is to be written to when the word is woken (asyncio).
 pub const WATCHER: u32 = 2;
+/// The bits that say who waits; those above them count the wakes.
+const WHO: u32 = SLEEPER | WATCHER;
 
 impl FutexLine {
     /// Says that the caller is about to sleep. Look again afterwards, then [`FutexLine::sleep`].
+    ///
+    /// Returns the ticket to sleep with. It is void after the next wake, even if somebody else arms the
+    /// word again: that one waits for something else.
     #[inline]
-    pub fn arm(&self, how: u32) {
-        self.armed.fetch_or(how, Ordering::AcqRel);
+    pub fn arm(&self, how: u32) -> u32 {
+        let ticket = self.armed.fetch_or(how, Ordering::AcqRel) | how;
         // SYNC POINT: armed. Pairs with the barrier in `take`.
-        store_load_barrier();
+        barrier(Twin::BarrierDroppedInArm);
+        ticket
     }
 
     /// After a publish or commit: who, if anybody, is to be woken. Nobody costs one barrier and one load.
     ///
-    /// Returns the bits that were set; they are cleared.
+    /// Returns the bits that were set; they are cleared, and every ticket so far is void.
     #[inline]
     pub fn take(&self) -> u32 {
         // SYNC POINT: armed. Pairs with the barrier in `arm`: either this load sees the bit, or the
         // waiter's second look sees what was stored before.
-        store_load_barrier();
-        if self.armed.load(Ordering::Relaxed) == 0 {
+        barrier(Twin::BarrierDroppedInWake);
+        let armed = self.armed.load(Ordering::Relaxed);
+        if armed & WHO == 0 || planted::is(Twin::WakeSkipped) {
             return 0;
         }
-        if planted::is(Twin::WakeSkipped) {
-            return 0;
+        self.disarm(armed)
+    }
+
+    #[cold]
+    fn disarm(&self, mut armed: u32) -> u32 {
+        while armed & WHO != 0 {
+            let woken = (armed | WHO).wrapping_add(1);
+            match self.armed.compare_exchange_weak(armed, woken, Ordering::AcqRel, Ordering::Relaxed) {
+                Ok(_) => return armed & WHO,
+                Err(now) => armed = now,
+            }
         }
-        self.armed.swap(0, Ordering::AcqRel)
+        0
     }
 }
 
 #[cfg(not(loom))]
 impl FutexLine {
-    /// Sleeps while the word keeps the bit it was armed with, at most `timeout`. May return early.
-    pub fn sleep(&self, timeout: Duration) {
-        let value = self.armed.load(Ordering::Relaxed);
-        if value & SLEEPER == 0 {
-            return;
-        }
+    /// Sleeps while `ticket` holds, at most `timeout`. May return early.
+    pub fn sleep(&self, ticket: u32, timeout: Duration) {
         let timeout = libc::timespec {
             tv_sec: timeout.as_secs().min(1 << 30) as libc::time_t,
             tv_nsec: libc::c_long::from(timeout.subsec_nanos() as i32),
         };
         // SAFETY: the word lives as long as `self`; the kernel only reads it and the time-out.
         unsafe {
-            libc::syscall(libc::SYS_futex, std::ptr::from_ref(&self.armed), libc::FUTEX_WAIT, value, &raw const timeout)
+            libc::syscall(libc::SYS_futex, std::ptr::from_ref(&self.armed), libc::FUTEX_WAIT, ticket, &raw const timeout)
         };
     }
 
@@ -67,6 +79,7 @@ impl FutexLine {
 #[cfg(loom)]
 mod bed {
     use super::{Duration, FutexLine, Ordering, SLEEPER};
+    use crate::planted::{self, Twin};
 
     /// What stands for the kernel's queue of sleepers.
     #[derive(Debug)]
@@ -82,10 +95,11 @@ mod bed {
     }
 
     impl FutexLine {
-        /// Sleeps while the word is armed. There is no time-out: a lost wake-up is a deadlock that loom reports.
-        pub fn sleep(&self, _timeout: Duration) {
+        /// Sleeps while `ticket` holds. There is no time-out: a lost wake-up is a deadlock that loom reports.
+        pub fn sleep(&self, ticket: u32, _timeout: Duration) {
             let guard = self.bed.lock.lock().unwrap();
-            if self.armed.load(Ordering::Relaxed) & SLEEPER != 0 {
+            let armed = self.armed.load(Ordering::Relaxed);
+            if armed == ticket || planted::is(Twin::SleepOnAnyArming) && armed & SLEEPER != 0 {
                 drop(self.bed.sleepers.wait(guard).unwrap());
             }
         }

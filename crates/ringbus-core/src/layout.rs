@@ -104,11 +104,12 @@ pub struct RegistryLine {
     pub taken: AtomicU64,
 }
 
-/// A word that waiters sleep on, on a line of its own: 0 nobody, otherwise somebody may sleep.
+/// A word that waiters sleep on, on a line of its own.
 #[repr(C, align(128))]
 #[derive(Debug, Default)]
 pub struct FutexLine {
-    /// Set by waiters before their second look; swapped to 0 by whoever wakes.
+    /// Bit 0: somebody may sleep; bit 1: somebody watches. Set by waiters before their second look, cleared by
+    /// whoever wakes, who counts the wake in the bits above.
     pub armed: AtomicU32,
     #[cfg(loom)]
     pub(crate) bed: crate::futex::Bed,

@@ -3,7 +3,7 @@
 //! In a loom build one of them may be switched on by the environment variable `RINGBUS_PLANTED`; in
 //! every other build [`is`] is `false` at compile time and nothing of this is left.
 
-use crate::sync::Ordering;
+use crate::sync::{Ordering, store_load_barrier};
 
 macro_rules! twins {
     ($($(#[$doc:meta])* $name:ident = $key:literal,)*) => {
@@ -42,24 +42,36 @@ twins! {
     GateSkipped = "gate-skipped",
     /// A producer may run one slot too far ahead.
     WrapOffByOne = "wrap-off-by-one",
+    /// A producer takes a slot whose last event is claimed but not yet published.
+    OpenClaimOverrun = "open-claim-overrun",
     /// Multi-producer claims load and store the cursor instead of compare-and-swap.
     ClaimNotAtomic = "claim-not-atomic",
     /// A batch claim marks only its last sequence available.
     BatchMarksLastOnly = "batch-marks-last-only",
     /// A consumer takes the claimed cursor for the published one.
     GapIgnored = "gap-ignored",
-    /// The store-load barrier does nothing.
-    BarrierDropped = "barrier-dropped",
+    /// A publisher looks for sleepers without the barrier.
+    BarrierDroppedInWake = "barrier-dropped-in-wake",
+    /// A waiter looks again without the barrier.
+    BarrierDroppedInArm = "barrier-dropped-in-arm",
+    /// A joiner looks again without the barrier.
+    BarrierDroppedInJoin = "barrier-dropped-in-join",
+    /// A producer reads the registry without the barrier.
+    BarrierDroppedInScan = "barrier-dropped-in-scan",
     /// A waiter sleeps without a second look after arming.
     ArmWithoutRecheck = "arm-without-recheck",
     /// A waiter sleeps on a word whose owner no longer blocks it.
     SleepOnStaleBlocker = "sleep-on-stale-blocker",
+    /// A waiter sleeps while the word is armed, though it was woken and somebody else armed it again.
+    SleepOnAnyArming = "sleep-on-any-arming",
     /// A publisher never wakes anybody.
     WakeSkipped = "wake-skipped",
     /// A consumer's commit wakes nobody.
     CommitWakeSkipped = "commit-wake-skipped",
     /// A joiner starts at the cursor it saw before it was registered.
     JoinWithoutSecondLook = "join-without-second-look",
+    /// A joiner that moves on at its second look wakes nobody.
+    JoinWithoutWake = "join-without-wake",
     /// A consumer that leaves wakes nobody that waits for it.
     LeaveWithoutWake = "leave-without-wake",
     /// The count of Pads is raised after the Pad shows.
@@ -78,8 +90,8 @@ twins! {
     RewindLowersClaimed = "rewind-lowers-claimed",
     /// A dependent reads the cursor in place of what it depends on.
     DependencyIgnored = "dependency-ignored",
-    /// Drain takes the last look at the cursor from before the producers finished.
-    DrainTargetStale = "drain-target-stale",
+    /// A drain is content when a consumer is one short of its target.
+    DrainStopsShort = "drain-stops-short",
 }
 
 /// Whether `twin` is switched on in this run.
@@ -94,6 +106,14 @@ pub const fn is(_twin: Twin) -> bool {
 pub fn is(twin: Twin) -> bool {
     static CHOSEN: std::sync::OnceLock<Option<String>> = std::sync::OnceLock::new();
     CHOSEN.get_or_init(|| std::env::var("RINGBUS_PLANTED").ok()).as_deref() == Some(twin.key())
+}
+
+/// [`store_load_barrier`], or nothing where `twin` is planted.
+#[inline(always)]
+pub fn barrier(twin: Twin) {
+    if !is(twin) {
+        store_load_barrier();
+    }
 }
 
 /// `order`, or Relaxed where `twin` is planted.

@@ -2,9 +2,9 @@
 
 use crate::error::{JoinError, LeaveError};
 use crate::layout::{ConsumerEntry, MAX_CONSUMERS, NAME_BYTES, ProducerKind};
-use crate::planted::{self, Twin};
+use crate::planted::{self, Twin, barrier};
 use crate::segment::{Blocker, Segment};
-use crate::sync::{Ordering, store_load_barrier};
+use crate::sync::Ordering;
 use std::sync::Arc;
 
 /// The entry is nobody's.
@@ -32,6 +32,7 @@ pub enum Start {
 pub struct Consumer {
     segment: Arc<Segment>,
     index: usize,
+    generation: u64,
     gating: bool,
 }
 
@@ -49,7 +50,7 @@ impl Consumer {
             None => None,
         };
         let consumer = match entry {
-            Some(index) => Self { segment: Arc::clone(segment), index, gating: true },
+            Some(index) => Self::at(segment, index, true),
             None => Self::enter(segment, name, gating, LIVE)?,
         };
         if let Err(error) = consumer.begin(start, entry.is_some()) {
@@ -75,14 +76,19 @@ impl Consumer {
         Self::enter(segment, name, true, HELD)
     }
 
+    fn at(segment: &Arc<Segment>, index: usize, gating: bool) -> Self {
+        let generation = segment.consumer(index).identity.generation.load(Ordering::Relaxed);
+        Self { segment: Arc::clone(segment), index, generation, gating }
+    }
+
     fn enter(segment: &Arc<Segment>, name: &str, gating: bool, state: u32) -> Result<Self, JoinError> {
         let index = take_entry(segment)?;
-        let consumer = Self { segment: Arc::clone(segment), index, gating };
+        segment.consumer(index).identity.generation.fetch_add(1, Ordering::Relaxed);
+        let consumer = Self::at(segment, index, gating);
         let identity = &consumer.entry().identity;
         write_name(consumer.entry(), name);
         identity.depends_on.store(0, Ordering::Relaxed);
         identity.kind.store(if gating { 1 } else { 2 }, Ordering::Relaxed);
-        identity.generation.fetch_add(1, Ordering::Relaxed);
         consumer.clear_counters();
         consumer.enter_at_cursor();
         identity.state.store(state, Ordering::Release);
@@ -99,9 +105,13 @@ impl Consumer {
         }
         self.segment.registry().gating.fetch_or(1 << self.index, Ordering::AcqRel);
         // SYNC POINT: join. Pairs with the barrier before a producer's scan of the registry.
-        store_load_barrier();
+        barrier(Twin::BarrierDroppedInJoin);
         if !planted::is(Twin::JoinWithoutSecondLook) {
             sequence.set(cursor(&self.segment));
+        }
+        if !planted::is(Twin::JoinWithoutWake) {
+            // A producer may sleep on what the first look said.
+            self.segment.wake(Blocker::Consumer(self.index));
         }
     }
 
@@ -109,6 +119,7 @@ impl Consumer {
         let first = self.sequence() + 1;
         let wanted = match start {
             Start::Default | Start::Oldest => return Ok(()),
+            Start::Latest if !held => return Ok(()),
             Start::Latest => cursor(&self.segment) + 1,
             Start::At(sequence) => sequence,
         };
@@ -130,18 +141,26 @@ impl Consumer {
         self.entry().identity.depends_on.load(Ordering::Acquire)
     }
 
-    /// Leaves the ring; whoever waits for this consumer goes on.
+    /// Leaves the ring; whoever waits for this consumer goes on. Harmless if it has left already.
     ///
     /// # Errors
     /// Somebody depends on it.
     pub fn leave(&self) -> Result<(), LeaveError> {
         let _registrar = self.segment.registrar().lock();
+        if self.has_left() {
+            return Ok(());
+        }
         let dependents = dependents(&self.segment, self.index);
         if dependents != 0 {
             return Err(LeaveError::HasDependents { dependents });
         }
         self.free();
         Ok(())
+    }
+
+    fn has_left(&self) -> bool {
+        let taken = self.segment.registry().taken.load(Ordering::Acquire) & (1 << self.index) != 0;
+        !taken || self.entry().identity.generation.load(Ordering::Relaxed) != self.generation
     }
 
     fn free(&self) {

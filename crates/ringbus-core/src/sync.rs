@@ -43,9 +43,7 @@ mod imp {
 
     #[inline(always)]
     pub fn store_load_barrier() {
-        if !crate::planted::is(crate::planted::Twin::BarrierDropped) {
-            fence(Ordering::SeqCst);
-        }
+        fence(Ordering::SeqCst);
     }
 }
 

@@ -100,10 +100,10 @@ impl Alert {
     }
 }
 
-const YIELDING_SPINS: u32 = 100;
-const SLEEPING_SPINS: u32 = 100;
-const SLEEPING_YIELDS: u32 = 100;
-const CLOCK_EVERY: u32 = 64;
+const YIELDING_SPINS: u64 = 100;
+const SLEEPING_SPINS: u64 = 100;
+const SLEEPING_YIELDS: u64 = 100;
+const CLOCK_EVERY: u64 = 64;
 
 /// Waits for `condition`; `None` is no deadline.
 pub fn wait<C: Condition>(
@@ -118,9 +118,9 @@ pub fn wait<C: Condition>(
     }
     let mut waiter = Waiter { segment, alert, deadline, condition };
     match strategy {
-        WaitStrategy::BusySpin => waiter.spin(|_| spin_hint()),
-        WaitStrategy::Yielding => waiter.spin(|turn| if turn < YIELDING_SPINS { spin_hint() } else { yield_now() }),
-        WaitStrategy::Sleeping { longest } => waiter.spin(|turn| nap(turn, longest)),
+        WaitStrategy::BusySpin => waiter.spin(u64::MAX, |_, _| spin_hint()),
+        WaitStrategy::Yielding => waiter.spin(YIELDING_SPINS, |_, _| yield_now()),
+        WaitStrategy::Sleeping { longest } => waiter.spin(SLEEPING_SPINS, |turn, left| nap(turn, longest.min(left))),
         WaitStrategy::Blocking { spins } => match waiter.look(spins) {
             Some(outcome) => outcome,
             None => waiter.block(),
@@ -129,13 +129,12 @@ pub fn wait<C: Condition>(
     }
 }
 
-fn nap(turn: u32, longest: Duration) {
-    if turn < SLEEPING_SPINS {
-        spin_hint();
-    } else if turn < SLEEPING_SPINS + SLEEPING_YIELDS || cfg!(loom) {
+/// One pause of the sleeping strategy, `turn` pauses after its spins.
+fn nap(turn: u64, longest: Duration) {
+    if turn < SLEEPING_YIELDS || cfg!(loom) {
         yield_now();
     } else {
-        let doublings = (turn - SLEEPING_SPINS - SLEEPING_YIELDS).min(16);
+        let doublings = (turn - SLEEPING_YIELDS).min(16);
         std::thread::sleep(Duration::from_micros(1 << doublings).min(longest));
     }
 }
@@ -155,24 +154,24 @@ impl<C: Condition> Waiter<'_, C> {
         }
     }
 
-    fn spin(&mut self, pause: impl Fn(u32)) -> Outcome<C::Output> {
-        let mut turn = 0_u32;
-        loop {
+    /// Spins `spins` times, then calls `pause(turn, time left)`. Looks at the clock at some of the spins and
+    /// before each pause, which may take long.
+    fn spin(&mut self, spins: u64, pause: impl Fn(u64, Duration)) -> Outcome<C::Output> {
+        for turn in 0_u64.. {
             if let Ok(output) = self.condition.poll() {
                 return Outcome::Ready(output);
             }
             if self.alert.is_raised() {
                 return Outcome::Alerted;
             }
-            if turn.is_multiple_of(CLOCK_EVERY) && self.remaining().is_none() {
-                return Outcome::TimedOut;
+            if turn < spins && !turn.is_multiple_of(CLOCK_EVERY) {
+                spin_hint();
+                continue;
             }
-            pause(turn);
-            turn = turn.saturating_add(1);
-            if turn == u32::MAX {
-                turn -= CLOCK_EVERY;
-            }
+            let Some(left) = self.remaining() else { return Outcome::TimedOut };
+            if turn < spins { spin_hint() } else { pause(turn - spins, left) }
         }
+        unreachable!("2^64 turns")
     }
 
     fn look(&mut self, times: u32) -> Option<Outcome<C::Output>> {
@@ -196,7 +195,7 @@ impl<C: Condition> Waiter<'_, C> {
             Err(blocker) => blocker,
         };
         loop {
-            self.segment.futex(blocker).arm(SLEEPER);
+            let ticket = self.segment.futex(blocker).arm(SLEEPER);
             if !planted::is(Twin::ArmWithoutRecheck) {
                 match self.condition.poll() {
                     Ok(output) => return Outcome::Ready(output),
@@ -211,14 +210,14 @@ impl<C: Condition> Waiter<'_, C> {
                 return Outcome::Alerted;
             }
             let Some(left) = self.remaining() else { return Outcome::TimedOut };
-            self.segment.futex(blocker).sleep(left);
+            self.segment.futex(blocker).sleep(ticket, left);
         }
     }
 
     fn phased(&mut self, spin: Duration, yielding: Duration) -> Outcome<C::Output> {
         let begin = Instant::now();
         loop {
-            if let Some(outcome) = self.look(CLOCK_EVERY) {
+            if let Some(outcome) = self.look(CLOCK_EVERY as u32) {
                 return outcome;
             }
             if self.remaining().is_none() {

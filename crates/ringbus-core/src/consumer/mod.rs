@@ -4,6 +4,6 @@ mod lapped;
 mod poller;
 mod processor;
 
-pub use lapped::{Lapped, read_unless_lapped};
+pub use lapped::{Lapped, poll_unless_lapped, read_unless_lapped};
 pub use poller::{EventPoller, Polled};
 pub use processor::{EventHandler, EventProcessor};

@@ -9,7 +9,7 @@ use crate::wait::Alert;
 /// What a poll found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Polled {
-    /// So many sequences were handled.
+    /// So many events were handled, at least 1.
     Processing(i64),
     /// Events are published, but those the consumer depends on are not done with them.
     Gating,
@@ -30,21 +30,39 @@ impl EventPoller {
         Self { consumer, barrier }
     }
 
-    /// Hands at most `limit` sequences to `handle(sequence, end_of_batch)`, until it says `false`.
+    /// Hands at most `limit` sequences to `handle(sequence, end_of_batch)`, until it says `false`. Steps over
+    /// Pads, which count towards the limit.
     ///
     /// What was handed out is committed at the end, the last one too.
     pub fn poll(&mut self, limit: i64, mut handle: impl FnMut(i64, bool) -> bool) -> Polled {
-        let next = self.consumer.sequence() + 1;
-        let Ok(last) = self.barrier.poll(next, limit) else {
-            let published = crate::barrier::highest_published(self.consumer.segment(), next, next).is_ok();
-            return if published { Polled::Gating } else { Polled::Idle };
-        };
-        let mut done = next;
-        while handle(done, done == last) && done < last {
-            done += 1;
+        loop {
+            let next = self.consumer.sequence() + 1;
+            let Ok(last) = self.barrier.poll(next, limit) else {
+                let published = crate::barrier::highest_published(self.consumer.segment(), next, next).is_ok();
+                return if published { Polled::Gating } else { Polled::Idle };
+            };
+            let handled = self.hand_out(next, last, &mut handle);
+            if handled > 0 {
+                return Polled::Processing(handled);
+            }
+        }
+    }
+
+    fn hand_out(&self, first: i64, last: i64, handle: &mut impl FnMut(i64, bool) -> bool) -> i64 {
+        let segment = self.consumer.segment();
+        let pads = segment.has_pads();
+        let is_event = |sequence: &i64| !pads || !segment.is_pad(*sequence);
+        let end = if pads { (first..=last).rev().find(is_event) } else { Some(last) };
+        let (mut handled, mut done) = (0, last);
+        for sequence in (first..=last).filter(is_event) {
+            handled += 1;
+            if !handle(sequence, Some(sequence) == end) {
+                done = sequence;
+                break;
+            }
         }
         self.consumer.commit(done);
-        Polled::Processing(done - next + 1)
+        handled
     }
 
     /// The consumer it polls as.

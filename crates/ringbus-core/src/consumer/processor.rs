@@ -76,7 +76,7 @@ impl<H: EventHandler> EventProcessor<H> {
     fn process(&mut self) -> Result<(), H::Error> {
         let mut next = self.consumer.sequence() + 1;
         while !self.barrier.alert().is_raised() {
-            let deadline = self.timeout.map(|timeout| Instant::now() + timeout);
+            let deadline = self.timeout.and_then(|timeout| Instant::now().checked_add(timeout));
             match self.barrier.wait_for(next, self.max_batch, self.strategy, deadline) {
                 Outcome::Ready(last) => next = self.batch(next, last)?,
                 Outcome::TimedOut => self.handler.on_timeout(next - 1),

@@ -75,6 +75,7 @@ pub struct Segment {
     shift: u32,
     watchers: std::sync::Mutex<Vec<(Blocker, i32)>>,
     registrar: Mutex<()>,
+    #[cfg_attr(loom, expect(dead_code, reason = "owns the parts"))]
     backing: Backing,
 }
 
@@ -216,6 +217,25 @@ impl Segment {
         // SYNC POINT: available. Pairs with `mark_available`.
         let word = self.available(sequence).load(order(Twin::AvailableReadRelaxed, Ordering::Acquire));
         word & !PAD == self.lap(sequence)
+    }
+
+    /// Whether `sequence` was published, by now maybe overwritten by a later lap (multi-producer); a Pad
+    /// counts, and so does what lies one lap before the first sequence.
+    #[inline]
+    pub fn was_published(&self, sequence: i64) -> bool {
+        // SYNC POINT: available. Pairs with `mark_available`.
+        let word = self.available(sequence).load(order(Twin::AvailableReadRelaxed, Ordering::Acquire));
+        (word & !PAD).wrapping_sub(self.lap(sequence)) & !PAD < PAD / 2
+    }
+
+    /// The last sequence of `first..=last` up to which all of them were published; `first - 1` if none.
+    #[inline]
+    pub fn published_up_to(&self, first: i64, last: i64) -> i64 {
+        let mut next = first;
+        while next <= last && self.was_published(next) {
+            next += 1;
+        }
+        next - 1
     }
 
     /// Whether the published `sequence` is a Pad.

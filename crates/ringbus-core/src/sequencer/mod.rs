@@ -11,7 +11,7 @@ pub use multi::MultiProducerSequencer;
 pub use single::SingleProducerSequencer;
 
 use crate::error::ClaimError;
-use crate::layout::MAX_SEQUENCE;
+use crate::layout::{MAX_SEQUENCE, ProducerKind};
 use crate::planted::{self, Twin};
 use crate::segment::{Blocker, Segment};
 use crate::sync::{Ordering, store_load_barrier};
@@ -124,10 +124,20 @@ impl Condition for Room<'_> {
         let claimed = self.claimed.unwrap_or_else(|| self.segment.cursor().claimed.load(Ordering::Acquire));
         store_load_barrier();
         let (gate, slowest) = self.segment.minimum_gate(claimed);
+        let needed = claimed + self.count - self.segment.capacity();
         match slowest {
-            Some(index) if claimed + self.count > gate + self.segment.capacity() => Err(Blocker::Consumer(index)),
+            Some(index) if needed > gate => Err(Blocker::Consumer(index)),
+            _ if self.holds_open_claim(claimed, needed) => Err(Blocker::Cursor),
             _ => Ok(()),
         }
+    }
+}
+
+impl Room<'_> {
+    /// Whether one of the slots still belongs to a claim of the lap before.
+    fn holds_open_claim(&self, claimed: i64, needed: i64) -> bool {
+        let first = claimed - self.segment.capacity() + 1;
+        self.segment.geometry().kind == ProducerKind::Multi && self.segment.published_up_to(first, needed) < needed
     }
 }
 

@@ -1,9 +1,9 @@
 //! One producer: plain arithmetic, one release store to publish.
 
 use super::{Sequencer, reach};
-use crate::planted::{self, Twin, order};
+use crate::planted::{self, Twin, barrier, order};
 use crate::segment::{Blocker, Segment};
-use crate::sync::{Ordering, store_load_barrier, write_barrier};
+use crate::sync::{Ordering, write_barrier};
 use std::sync::Arc;
 
 /// Claims and publishes for the one producer of a ring.
@@ -37,8 +37,8 @@ impl SingleProducerSequencer {
             return Ok(());
         }
         // SYNC POINT: join. Pairs with the barrier of a joiner.
-        store_load_barrier();
-        let (gate, slowest) = self.segment.minimum_gate(self.next);
+        barrier(Twin::BarrierDroppedInScan);
+        let (gate, slowest) = self.segment.minimum_gate(self.published());
         self.gate = gate;
         if high > reach(gate, self.capacity) {
             return Err(slowest.map_or(Blocker::Cursor, Blocker::Consumer));
@@ -77,7 +77,7 @@ impl Sequencer for SingleProducerSequencer {
 
     #[inline]
     fn publish(&mut self, low: i64, high: i64) {
-        debug_assert!(low <= high && high == self.next);
+        debug_assert!(low <= high && high <= self.next);
         if planted::is(Twin::ClaimedStoredLate) {
             self.segment.cursor().claimed.store(high, Ordering::Relaxed);
         }

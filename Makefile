@@ -1,0 +1,135 @@
+# Every command of the project; .ci/run calls only these. `make help` lists them.
+#
+# VENV names the virtual environment, PYTHON the interpreter that makes it, ARGS what goes on to pytest:
+#     make test-python ARGS="-k claim -x"
+#     make VENV=.venv-3.13 PYTHON=python3.13 test-quick
+
+SHELL := bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-builtin-rules
+
+VENV ?= .venv
+ARGS ?=
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+
+# A release is portable code: flags come from the targets below, not from the shell.
+unexport RUSTFLAGS CARGO_ENCODED_RUSTFLAGS CARGO_BUILD_RUSTFLAGS CARGO_BUILD_TARGET CONDA_PREFIX
+export CARGO_TARGET_DIR := $(CURDIR)/target
+export PYO3_PYTHON := $(abspath $(BIN)/python)
+export PATH := $(PATH):$(HOME)/.cargo/bin
+
+# The compiled module depends on these; Python files need no build, the install points at them. Folders are in the
+# list too, so that a file taken away counts as a change.
+RUST_SOURCES := Cargo.toml Cargo.lock pyproject.toml $(shell find crates \( -path '*/src*' -o -name Cargo.toml \))
+MATURIN := VIRTUAL_ENV=$(abspath $(VENV)) $(BIN)/maturin
+MATURIN_FLAGS := --release --target-dir target/maturin$(VENV)
+CORE_TESTS := cargo test --locked --package ringbus-core --profile checked
+HOST = $(shell rustc -vV | sed -n 's/^host: //p')
+
+.PHONY: help
+help: ## list the commands
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+# -- build ------------------------------------------------------------------------------------------------------------
+
+.PHONY: build demo wheel
+build: $(VENV)/.built ## make .venv with a release build, all that the demo needs
+
+demo: build ## build, then run the trading pipeline on a real feed
+	$(BIN)/ringbus demo
+
+wheel: $(VENV)/.build ## make a wheel and a source distribution in dist/
+	@tools/check-rust
+	$(MATURIN) build $(MATURIN_FLAGS) --sdist --interpreter $(BIN)/python --out dist
+
+$(VENV)/.created: | tools/find-python tools/check-rust
+	@tools/check-rust
+	@python=$$(tools/find-python) && echo "making $(VENV) with $$python" && "$$python" -m venv --clear $(VENV)
+	@touch $@
+
+$(VENV)/.%: requirements/%.txt | $(VENV)/.created
+	$(PIP) install --requirement $<
+	@touch $@
+
+$(VENV)/.built: $(VENV)/.build $(RUST_SOURCES)
+	@tools/check-rust
+	$(MATURIN) develop $(MATURIN_FLAGS)
+	@touch $@
+
+# -- tests ------------------------------------------------------------------------------------------------------------
+
+.PHONY: test test-rust test-python test-quick loom tsan planted verify
+test: build $(VENV)/.test $(VENV)/.types test-rust test-python ## all tests: the core's, then pytest
+
+test-rust: ## the core's tests in Rust
+	@tools/check-rust
+	$(CORE_TESTS)
+
+test-python: build $(VENV)/.test $(VENV)/.types ## pytest, everything; ARGS="-k name" picks
+	$(BIN)/python -m pytest $(ARGS)
+
+test-quick: build $(VENV)/.test ## pytest without slow, packaging and typing tests
+	$(BIN)/python -m pytest -m "not slow" --ignore tests/packaging --ignore tests/typing $(ARGS)
+
+loom: export RUSTFLAGS := --cfg loom
+loom: export LOOM_MAX_PREEMPTIONS ?= 2
+loom: ## every interleaving of the protocol's steps, model-checked
+	@tools/check-rust
+	$(CORE_TESTS) --target-dir target/loom --test 'loom*'
+
+planted: export RUSTFLAGS := --cfg loom
+planted: export LOOM_MAX_PREEMPTIONS ?= 2
+planted: $(VENV)/.created ## plant each fault in the core; the loom tests must catch it
+	@tools/check-rust
+	$(BIN)/python tools/planted.py --target-dir target/loom
+
+# The sanitizer is in the stable compiler, its switch is not: hence the bootstrap variable. Its models know no fence,
+# so the standard library's own (which is not instrumented) are named in tools/tsan.supp.
+tsan: export RUSTC_BOOTSTRAP := 1
+tsan: export RUSTFLAGS := -Zsanitizer=thread -Cunsafe-allow-abi-mismatch=sanitizer --cfg tsan
+tsan: export TSAN_OPTIONS := suppressions=$(CURDIR)/tools/tsan.supp halt_on_error=1
+tsan: ## the core's stress tests under ThreadSanitizer
+	@tools/check-rust
+	$(CORE_TESTS) --target-dir target/tsan --target $(HOST) --test 'stress*'
+
+verify: loom planted tsan ## every proof: loom, its planted twins, ThreadSanitizer
+
+# -- quality ----------------------------------------------------------------------------------------------------------
+
+.PHONY: lint types format
+lint: $(VENV)/.lint ## ruff, rustfmt and clippy
+	@tools/check-rust
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	cargo fmt --check
+	cargo clippy --locked --workspace --all-targets -- -D warnings
+
+types: build $(VENV)/.test $(VENV)/.types ## mypy, pyright, and the stub against the built module
+	$(BIN)/mypy python/ringbus tools/*.py
+	$(BIN)/python -m mypy.stubtest ringbus._core
+	$(BIN)/pyright --pythonpath $(BIN)/python
+
+format: $(VENV)/.lint ## put all sources into their form
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+	cargo fmt
+
+# -- benchmarks and documentation -------------------------------------------------------------------------------------
+
+.PHONY: bench bench-quick docs clean
+bench: build ## all benchmarks, with the peers that are installed
+	$(BIN)/python benches/run.py
+
+bench-quick: build ## each bar with its ratio, in about two minutes
+	$(BIN)/python benches/run.py --quick
+
+docs: $(VENV)/.docs ## build the documentation into site/, each warning an error
+	$(BIN)/zensical build --clean --strict
+
+clean: ## remove all that was built, .venv too
+	rm -rf target dist site build .cache .venv .venv-* .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -f python/ringbus/*.so
+	find python tests tools benches examples -name __pycache__ -prune -exec rm -rf {} + 2>/dev/null || true

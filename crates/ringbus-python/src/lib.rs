@@ -1,0 +1,36 @@
+//! The binding: one file a class, and no algorithm.
+
+mod cell;
+mod claim;
+mod enter;
+mod errors;
+mod event;
+mod field;
+mod fork;
+mod poller;
+mod processor;
+mod publisher;
+mod reader;
+mod ring;
+mod schema;
+mod view;
+mod waits;
+
+use pyo3::prelude::*;
+
+#[pymodule(gil_used = true)]
+fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    schema::register(module)?;
+    event::register(module)?;
+    module.add_class::<ring::RingHandle>()?;
+    module.add_class::<publisher::Publisher>()?;
+    module.add_class::<claim::Claim>()?;
+    module.add_class::<view::Lease>()?;
+    module.add_class::<processor::Processor>()?;
+    module.add_class::<processor::Work>()?;
+    module.add_class::<poller::Poller>()?;
+    module.add_function(wrap_pyfunction!(publisher::install_verbs, module)?)?;
+    module.add_function(wrap_pyfunction!(processor::run_serial, module)?)?;
+    module.add_function(wrap_pyfunction!(ring::topological_order, module)?)?;
+    module.add("__version__", env!("CARGO_PKG_VERSION"))
+}

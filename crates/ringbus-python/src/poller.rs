@@ -1,0 +1,319 @@
+//! A consumer on the caller's own loop, blocking or on an event loop.
+//!
+//! Source: LMAX Disruptor 4.0, `EventPoller`.
+
+use crate::cell::GilCell;
+use crate::reader::{Reader, ReaderFacts};
+use crate::ring::RingHandle;
+use crate::view::{self, Lease, Place};
+use crate::{enter, errors};
+use pyo3::gc::{PyTraverseError, PyVisit};
+use pyo3::prelude::*;
+use ringbus_core::Outcome;
+use ringbus_core::futex::WATCHER;
+use ringbus_core::sync::Ordering;
+use std::ptr;
+use std::time::Instant;
+
+/// Takes events one by one or in batches.
+#[pyclass(frozen, subclass, weakref, module = "ringbus._core")]
+pub struct Poller {
+    reader: Reader,
+    /// The next sequence to look at.
+    next: GilCell<i64>,
+    /// The last sequence known to be readable.
+    readable: GilCell<i64>,
+}
+
+impl Poller {
+    fn check(&self, py: Python<'_>) -> PyResult<()> {
+        self.reader.ring.check_fork(py)?;
+        if self.reader.has_left() {
+            let what = format!("poller {:?}", self.reader.name);
+            return Err(errors::error(py, "ClosedError", (what,)));
+        }
+        Ok(())
+    }
+
+    /// The sequence of the next event of a type it takes, if one is readable.
+    fn seek(&self, py: Python<'_>) -> PyResult<Option<i64>> {
+        loop {
+            let next = self.next.get();
+            if next > self.readable.get() {
+                match self.reader.poll(next) {
+                    Err(_) => return Ok(None),
+                    Ok(Err(lapped)) => {
+                        self.next.set(self.reader.lapped(next, lapped));
+                        continue;
+                    }
+                    Ok(Ok(last)) => self.readable.set(last),
+                }
+            }
+            let ring = &self.reader.ring;
+            if ring.segment.is_pad(next) || !self.reader.takes(ring.kind_at(ring.segment.slot(next))) {
+                self.next.set(next + 1);
+                self.reader.commit(py, next)?;
+                continue;
+            }
+            return Ok(Some(next));
+        }
+    }
+
+    /// The slot of `sequence`, or a copy of it where this consumer does not gate; `None` when it was lapped.
+    fn slot(&self, sequence: i64) -> Option<*mut u8> {
+        if self.reader.consumer.is_gating() {
+            return Some(self.reader.ring.segment.slot(sequence));
+        }
+        match self.reader.copy_slot(sequence) {
+            Ok(slot) => Some(slot),
+            Err(lapped) => {
+                self.next.set(self.reader.lapped(sequence, lapped));
+                None
+            }
+        }
+    }
+
+    /// Is done with what was handed out before.
+    fn commit_handed(&self, py: Python<'_>) -> PyResult<()> {
+        let handed = self.next.get() - 1;
+        if handed > self.reader.consumer.sequence() {
+            self.reader.commit(py, handed)?;
+        }
+        Ok(())
+    }
+
+    fn take_one(&self, py: Python<'_>) -> PyResult<Option<Py<PyAny>>> {
+        loop {
+            let Some(sequence) = self.seek(py)? else { return Ok(None) };
+            let Some(slot) = self.slot(sequence) else { continue };
+            let event = if self.reader.ring.objects.is_some() {
+                self.reader.ring.object(sequence).clone_ref(py)
+            } else {
+                self.reader.own_event(py, slot)?
+            };
+            self.reader.count_latency(slot, self.reader.now());
+            self.next.set(sequence + 1);
+            return Ok(Some(event));
+        }
+    }
+
+    /// True when something may be readable, False on a time-out or when the ring is closed.
+    fn wait_some(&self, py: Python<'_>, deadline: Option<Instant>) -> PyResult<bool> {
+        loop {
+            if self.seek(py)?.is_some() {
+                return Ok(true);
+            }
+            if self.reader.ring.is_closed() {
+                return Ok(self.seek(py)?.is_some());
+            }
+            let timeout = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+            if timeout.is_some_and(|timeout| timeout.is_zero()) {
+                return Ok(false);
+            }
+            if self.reader.wait(py, self.next.get(), timeout)? == Outcome::Alerted {
+                self.check(py)?;
+                if !self.reader.ring.is_closed() {
+                    self.reader.alert.clear();
+                }
+            }
+        }
+    }
+}
+
+#[pymethods]
+impl Poller {
+    #[new]
+    fn new(py: Python<'_>, ring: Py<RingHandle>, reader: ReaderFacts<'_>) -> PyResult<Self> {
+        let reader = Reader::join(py, ring, &reader)?;
+        reader.ring.add_closing(&reader.alert);
+        let sequence = reader.consumer.sequence();
+        Ok(Self { reader, next: GilCell::new(sequence + 1), readable: GilCell::new(sequence) })
+    }
+
+    /// Its entry in the registry.
+    #[getter]
+    fn index(&self) -> usize {
+        self.reader.consumer.index()
+    }
+
+    #[getter]
+    fn name(&self) -> &str {
+        &self.reader.name
+    }
+
+    /// The last sequence it is done with.
+    #[getter]
+    fn sequence(&self) -> i64 {
+        self.reader.consumer.sequence()
+    }
+
+    /// Events it was lapped by.
+    #[getter]
+    fn missed(&self) -> u64 {
+        self.reader.consumer.entry().counters.missed.load(Ordering::Relaxed)
+    }
+
+    /// Whether it has left the ring.
+    #[getter]
+    fn closed(&self) -> bool {
+        self.reader.has_left()
+    }
+
+    /// Events handed out.
+    #[getter]
+    fn events(&self) -> u64 {
+        self.reader.consumer.entry().counters.events.load(Ordering::Relaxed)
+    }
+
+    /// Whether its ring is closed: nothing is published any more.
+    #[getter]
+    fn ring_closed(&self) -> bool {
+        self.reader.ring.is_closed()
+    }
+
+    /// Follows the consumers in `entries`, a bit each.
+    fn _depend_on(&self, entries: u64) {
+        self.reader.depend_on(entries);
+    }
+
+    /// The next event, as an object of its own; None when there is none now. What was handed out before
+    /// is done with.
+    fn _try_next(&self, py: Python<'_>) -> PyResult<Option<Py<PyAny>>> {
+        self.check(py)?;
+        self.commit_handed(py)?;
+        let event = self.take_one(py)?;
+        if event.is_some() {
+            self.reader.consumer.count_batch(1);
+        }
+        Ok(event)
+    }
+
+    /// As `_try_next`, but waits; None on a time-out or when the ring is closed and empty.
+    #[pyo3(signature = (timeout))]
+    fn _next(&self, py: Python<'_>, timeout: Option<f64>) -> PyResult<Option<Py<PyAny>>> {
+        self.check(py)?;
+        self.commit_handed(py)?;
+        if !self.wait_some(py, enter::deadline(py, timeout)?)? {
+            return Ok(None);
+        }
+        self._try_next(py)
+    }
+
+    /// The next event and its sequence; None when there is none now.
+    fn _try_numbered(&self, py: Python<'_>) -> PyResult<Option<(i64, Py<PyAny>)>> {
+        self.check(py)?;
+        self.commit_handed(py)?;
+        let Some(sequence) = self.seek(py)? else { return Ok(None) };
+        let Some(event) = self.take_one(py)? else { return Ok(None) };
+        self.reader.consumer.count_batch(1);
+        Ok(Some((sequence, event)))
+    }
+
+    /// Up to `most` events after waiting for the first, as objects of their own; done with at the next call.
+    #[pyo3(signature = (most, timeout))]
+    fn _take(&self, py: Python<'_>, most: usize, timeout: Option<f64>) -> PyResult<Vec<Py<PyAny>>> {
+        self.check(py)?;
+        self.commit_handed(py)?;
+        let mut events = Vec::new();
+        if most == 0 || !self.wait_some(py, enter::deadline(py, timeout)?)? {
+            return Ok(events);
+        }
+        while events.len() < most {
+            let Some(event) = self.take_one(py)? else { break };
+            events.push(event);
+        }
+        if !events.is_empty() {
+            self.reader.consumer.count_batch(events.len() as u64);
+        }
+        self.commit_handed(py)?;
+        Ok(events)
+    }
+
+    /// Up to `most` events of one type after waiting for the first, copied to an array; None without any.
+    #[pyo3(signature = (most, timeout))]
+    fn _take_rows(&self, py: Python<'_>, most: usize, timeout: Option<f64>) -> PyResult<Option<Py<PyAny>>> {
+        self.check(py)?;
+        self.commit_handed(py)?;
+        if most == 0 || !self.wait_some(py, enter::deadline(py, timeout)?)? {
+            return Ok(None);
+        }
+        let ring = &self.reader.ring;
+        let Some(first) = self.seek(py)? else { return Ok(None) };
+        let kind = ring.kind_at(ring.segment.slot(first));
+        let bytes = ring.kinds[kind].schema.event_bytes;
+        let room = most.min((self.readable.get() - first + 1) as usize);
+        let lease = Lease::own(py, ring, room * bytes)?;
+        let mut count = 0;
+        while count < room {
+            let Some(sequence) = self.seek(py)? else { break };
+            let Some(slot) = self.slot(sequence) else { continue };
+            if ring.kind_at(slot) != kind {
+                break;
+            }
+            // SAFETY: the lease's memory takes `room` events; the event is inside the slot.
+            unsafe {
+                let target = lease.get().memory().add(count * bytes);
+                ptr::copy_nonoverlapping(slot.add(ring.slot.event), target, bytes);
+            }
+            self.reader.count_latency(slot, self.reader.now());
+            self.next.set(sequence + 1);
+            count += 1;
+        }
+        self.commit_handed(py)?;
+        self.reader.consumer.count_batch(count as u64);
+        let place = Place { data: lease.get().memory(), count: count as i64, stride: bytes };
+        // SAFETY: the memory is the lease's own.
+        unsafe { view::array(py, &ring.kinds[kind].dtype, &place, &lease).map(Some) }
+    }
+
+    /// Has `descriptor`, an eventfd, written to once something may be readable. True when it is already.
+    fn _arm(&self, py: Python<'_>, descriptor: i32) -> PyResult<bool> {
+        self.check(py)?;
+        self.commit_handed(py)?;
+        let segment = &self.reader.ring.segment;
+        loop {
+            if self.seek(py)?.is_some() || self.reader.ring.is_closed() {
+                return Ok(true);
+            }
+            let Err(blocker) = self.reader.poll(self.next.get()) else { continue };
+            segment.watch(blocker, descriptor);
+            segment.futex(blocker).arm(WATCHER);
+            match self.reader.poll(self.next.get()) {
+                Err(still) if still == blocker => return Ok(self.reader.ring.is_closed()),
+                _ => {}
+            }
+        }
+    }
+
+    /// Undoes every `_arm` of `descriptor`.
+    fn _disarm(&self, descriptor: i32) {
+        self.reader.ring.segment.unwatch(descriptor);
+    }
+
+    /// Is done with what was handed out.
+    fn _commit(&self, py: Python<'_>) -> PyResult<()> {
+        self.check(py)?;
+        self.commit_handed(py)
+    }
+
+    /// Takes back that the last event was handed out: it is handed out again.
+    fn _rewind(&self, sequence: i64) {
+        self.next.set(sequence.max(self.reader.consumer.sequence() + 1).min(self.next.get()));
+    }
+
+    /// Leaves the ring: producers do not wait for it any more, and a wait of another thread in it ends.
+    fn close(&self, py: Python<'_>) -> PyResult<()> {
+        self.reader.leave(py)?;
+        self.reader.alert.raise(&self.reader.ring.segment);
+        Ok(())
+    }
+
+    /// (count, min, mean, (p50, p90, p99, p99.9), max) of the latency in ns; None where nothing is stamped.
+    fn latency(&self) -> Option<(u64, u64, f64, (u64, u64, u64, u64), u64)> {
+        self.reader.latency()
+    }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(&self.reader.handle)
+    }
+}

@@ -1,0 +1,245 @@
+//! What every consumer in Python has: a place in the registry, a barrier, the types it takes, and safe
+//! ways to get at an event.
+
+use crate::cell::GilCell;
+use crate::event;
+use crate::ring::{CLEAR_NAME, Ring, RingHandle, monotonic_ns, parse_start};
+use crate::waits::{self, WaitFacts};
+use crate::{enter, errors};
+use hdrhistogram::Histogram;
+use pyo3::prelude::*;
+use ringbus_core::consumer::{Lapped, poll_unless_lapped};
+use ringbus_core::wait::{Condition, wait};
+use ringbus_core::{Alert, Blocker, Consumer, Outcome, SequenceBarrier, Start, WaitStrategy, read_unless_lapped};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// What Python says of a consumer.
+#[derive(FromPyObject)]
+pub struct ReaderFacts<'py> {
+    pub name: String,
+    pub kinds: Option<Vec<usize>>,
+    pub wait: WaitFacts,
+    pub max_batch: Option<i64>,
+    pub gating: bool,
+    pub start: Option<Bound<'py, PyAny>>,
+}
+
+/// One consumer's way into a ring.
+pub struct Reader {
+    pub handle: Py<RingHandle>,
+    pub ring: Arc<Ring>,
+    pub name: String,
+    pub consumer: Consumer,
+    pub barrier: GilCell<SequenceBarrier>,
+    pub alert: Alert,
+    pub strategy: WaitStrategy,
+    pub max_batch: i64,
+    /// A bit for each event type it takes.
+    kinds: u64,
+    /// Publish to hand-over, ns; where the ring stamps.
+    latency: Option<GilCell<Histogram<u64>>>,
+    /// A slot of its own, for a consumer that does not gate.
+    copy: GilCell<Box<[u64]>>,
+    left: GilCell<bool>,
+}
+
+impl Reader {
+    /// Joins the ring: from here on the consumer gates, if it does.
+    ///
+    /// # Errors
+    /// As the registry says.
+    pub fn join(py: Python<'_>, handle: Py<RingHandle>, facts: &ReaderFacts<'_>) -> PyResult<Self> {
+        let ring = Arc::clone(&handle.get().ring);
+        ring.check_fork(py)?;
+        let start = parse_start(py, facts.start.as_ref())?;
+        let strategy = waits::parse(py, &facts.wait)?;
+        if facts.gating {
+            join_clear(py, &ring)?;
+        }
+        let consumer = Consumer::join(&ring.segment, &facts.name, facts.gating, start)
+            .map_err(|why| errors::join(py, &why, &ring.label))?;
+        let alert = Alert::default();
+        Ok(Self {
+            barrier: GilCell::new(SequenceBarrier::new(&ring.segment, 0, alert.clone())),
+            alert,
+            strategy,
+            max_batch: facts.max_batch.unwrap_or(i64::MAX),
+            kinds: facts.kinds.as_ref().map_or(u64::MAX, |kinds| kinds.iter().fold(0, |set, kind| set | 1 << kind)),
+            latency: ring.slot.stamp.map(|_| GilCell::new(new_histogram())),
+            copy: GilCell::new(vec![0; if facts.gating { 0 } else { ring.slot.bytes.div_ceil(8) }].into_boxed_slice()),
+            left: GilCell::new(false),
+            name: facts.name.clone(),
+            consumer,
+            handle,
+            ring,
+        })
+    }
+
+    /// Follows the consumers in `entries`.
+    pub fn depend_on(&self, entries: u64) {
+        self.consumer.depend_on(entries);
+        *self.barrier.get_mut() = SequenceBarrier::new(&self.ring.segment, entries, self.alert.clone());
+    }
+
+    /// How far it may read from `wanted` on.
+    #[inline]
+    pub fn poll(&self, wanted: i64) -> Result<Result<i64, Lapped>, Blocker> {
+        let barrier = self.barrier.get_mut();
+        if self.consumer.is_gating() {
+            barrier.poll(wanted, self.max_batch).map(Ok)
+        } else {
+            poll_unless_lapped(barrier, wanted, self.max_batch)
+        }
+    }
+
+    /// Waits until something is readable at `wanted`, the ring closes, the alert is raised or `timeout`
+    /// has passed; counts the wait.
+    pub fn wait(&self, py: Python<'_>, wanted: i64, timeout: Option<Duration>) -> PyResult<Outcome<()>> {
+        let begin = Instant::now();
+        let deadline = timeout.and_then(|timeout| begin.checked_add(timeout));
+        let barrier = self.barrier.get_mut().clone();
+        let outcome = enter::wait(py, deadline, |until| {
+            let mut readable = Readable { reader: self, barrier: &barrier, wanted };
+            wait(&self.ring.segment, self.strategy, &self.alert, until, &mut readable)
+        })?;
+        self.consumer.count_wait(begin.elapsed().as_nanos() as u64);
+        Ok(outcome)
+    }
+
+    /// Whether it takes events of type `kind`.
+    #[inline(always)]
+    pub fn takes(&self, kind: usize) -> bool {
+        self.kinds & (1 << kind) != 0
+    }
+
+    /// Copies the slot of `sequence` to its own, whole.
+    ///
+    /// # Errors
+    /// It was lapped.
+    pub fn copy_slot(&self, sequence: i64) -> Result<*mut u8, Lapped> {
+        let target = self.copy.get_mut().as_mut_ptr().cast::<u8>();
+        // SAFETY: the target is a slot's bytes, made of 8-byte words.
+        read_unless_lapped(&self.ring.segment, sequence, || unsafe { self.ring.segment.copy_slot(sequence, target) })?;
+        Ok(target)
+    }
+
+    /// Goes on at `lapped.resume`; what lies between is missed.
+    pub fn lapped(&self, wanted: i64, lapped: Lapped) -> i64 {
+        self.consumer.count_missed((lapped.resume - wanted) as u64);
+        self.commit_quietly(lapped.resume - 1);
+        lapped.resume
+    }
+
+    /// A copy of the event in the slot at `slot`, as an object of its own.
+    pub fn own_event(&self, py: Python<'_>, slot: *mut u8) -> PyResult<Py<PyAny>> {
+        let schema = &self.ring.kinds[self.ring.kind_at(slot)].schema;
+        // SAFETY: the event begins inside the slot; the view gets its own copy at once.
+        unsafe {
+            let view = event::new_view(py, schema, slot.add(self.ring.slot.event), self.ring.slot.stamp_offset());
+            let view = Bound::from_owned_ptr_or_err(py, view)?;
+            event::detach(view.as_ptr()).map_err(|()| PyErr::fetch(py))?;
+            Ok(view.unbind())
+        }
+    }
+
+    /// Counts the time from the publish of the event in `slot` to `now`.
+    #[inline]
+    pub fn count_latency(&self, slot: *const u8, now: i64) {
+        if let (Some(latency), Some(stamp)) = (&self.latency, self.ring.slot.stamp) {
+            // SAFETY: the publish time is inside the slot.
+            let published = unsafe { slot.add(stamp).cast::<i64>().read() };
+            latency.get_mut().saturating_record((now - published).max(0) as u64);
+        }
+    }
+
+    /// Whether latencies are counted.
+    #[inline(always)]
+    pub fn counts_latency(&self) -> bool {
+        self.latency.is_some()
+    }
+
+    /// The time now, where latencies are counted.
+    pub fn now(&self) -> i64 {
+        if self.latency.is_some() { monotonic_ns() } else { 0 }
+    }
+
+    /// (count, min, mean, p50, p90, p99, p99.9, max) in ns; None where the ring does not stamp.
+    pub fn latency(&self) -> Option<(u64, u64, f64, (u64, u64, u64, u64), u64)> {
+        let latency = &*self.latency.as_ref()?.get_mut();
+        let at = |quantile| latency.value_at_quantile(quantile);
+        let quantiles = (at(0.5), at(0.9), at(0.99), at(0.999));
+        Some((latency.len(), latency.min(), latency.mean(), quantiles, latency.max()))
+    }
+
+    /// Is done with everything up to `sequence`, and has objects cleared that all are done with.
+    pub fn commit(&self, py: Python<'_>, sequence: i64) -> PyResult<()> {
+        self.consumer.commit(sequence);
+        self.ring.clear_done(py)
+    }
+
+    /// `commit` for a step that no object depends on.
+    pub fn commit_quietly(&self, sequence: i64) {
+        self.consumer.commit(sequence);
+    }
+
+    /// Leaves the ring.
+    ///
+    /// # Errors
+    /// Somebody depends on it.
+    pub fn leave(&self, py: Python<'_>) -> PyResult<()> {
+        if self.left.get() || self.ring.check_fork(py).is_err() {
+            return Ok(());
+        }
+        self.consumer.leave().map_err(|why| errors::leave(py, why, &self.name))?;
+        self.left.set(true);
+        self.ring.clear_done(py)
+    }
+
+    pub fn has_left(&self) -> bool {
+        self.left.get()
+    }
+}
+
+impl Drop for Reader {
+    /// A consumer that is forgotten must not hold the producers up.
+    fn drop(&mut self) {
+        if !self.left.get() {
+            let _ = self.consumer.leave();
+        }
+    }
+}
+
+struct Readable<'a> {
+    reader: &'a Reader,
+    barrier: &'a SequenceBarrier,
+    wanted: i64,
+}
+
+impl Condition for Readable<'_> {
+    type Output = ();
+
+    fn poll(&mut self) -> Result<(), Blocker> {
+        if self.reader.consumer.is_gating() {
+            self.barrier.poll(self.wanted, 1).map(|_| ())
+        } else {
+            poll_unless_lapped(self.barrier, self.wanted, 1).map(|_| ())
+        }
+    }
+}
+
+fn new_histogram() -> Histogram<u64> {
+    // 1 ns to 18 minutes, three digits: about 200 KiB, allocated once.
+    Histogram::new_with_bounds(1, 1 << 40, 3).expect("the bounds are constants that fit")
+}
+
+/// Lets the clearing of objects gate the producers before the first consumer does.
+fn join_clear(py: Python<'_>, ring: &Arc<Ring>) -> PyResult<()> {
+    let Some(clear) = ring.objects.as_ref().and_then(|objects| objects.clear.as_ref()) else { return Ok(()) };
+    if clear.consumer.get_mut().is_none() {
+        let consumer = Consumer::join(&ring.segment, CLEAR_NAME, true, Start::Latest)
+            .map_err(|why| errors::join(py, &why, &ring.label))?;
+        *clear.consumer.get_mut() = Some(consumer);
+    }
+    Ok(())
+}

@@ -1,0 +1,110 @@
+"""ringbus: the LMAX Disruptor for Python, and the event bus on top of it."""
+
+from __future__ import annotations
+
+import sys as _sys
+
+if _sys.platform != "linux":
+    raise ImportError(f"ringbus runs on Linux, and this is {_sys.platform}; use a Linux machine, container or WSL")
+
+from ringbus._core import __version__
+from ringbus.consumer import Consumer
+from ringbus.errors import (
+    CapacityError,
+    ClaimError,
+    ClosedError,
+    ConfigurationError,
+    FeedError,
+    FieldError,
+    ForkedError,
+    HaltedError,
+    HandlerError,
+    KeptViewError,
+    LayoutError,
+    PeerDiedError,
+    RingBusError,
+    RingReplacedError,
+    SchemaError,
+    TopologyError,
+    WaitTimeout,
+)
+from ringbus.event import Event
+from ringbus.fields import (
+    array,
+    blob,
+    decimal,
+    field,
+    float32,
+    int8,
+    int16,
+    int32,
+    int64,
+    text,
+    uint8,
+    uint16,
+    uint32,
+    uint64,
+)
+from ringbus.group import ConsumerGroup
+from ringbus.handlers import batch
+from ringbus.policies import DECLINE, Policy
+from ringbus.poller import EventPoller
+from ringbus.producer import Producer
+from ringbus.ring import RingBuffer
+from ringbus.statistics import ConsumerStatistics, GroupStatistics, LatencyStatistics, RingStatistics
+from ringbus.subscription import Subscription
+from ringbus.waits import Blocking, BusySpin, PhasedBackoff, Sleeping, Yielding
+
+__all__ = [
+    "DECLINE",
+    "Blocking",
+    "BusySpin",
+    "CapacityError",
+    "ClaimError",
+    "ClosedError",
+    "ConfigurationError",
+    "Consumer",
+    "ConsumerGroup",
+    "ConsumerStatistics",
+    "Event",
+    "EventPoller",
+    "FeedError",
+    "FieldError",
+    "ForkedError",
+    "GroupStatistics",
+    "HaltedError",
+    "HandlerError",
+    "KeptViewError",
+    "LatencyStatistics",
+    "LayoutError",
+    "PeerDiedError",
+    "PhasedBackoff",
+    "Policy",
+    "Producer",
+    "RingBuffer",
+    "RingBusError",
+    "RingReplacedError",
+    "RingStatistics",
+    "SchemaError",
+    "Sleeping",
+    "Subscription",
+    "TopologyError",
+    "WaitTimeout",
+    "Yielding",
+    "__version__",
+    "array",
+    "batch",
+    "blob",
+    "decimal",
+    "field",
+    "float32",
+    "int8",
+    "int16",
+    "int32",
+    "int64",
+    "text",
+    "uint8",
+    "uint16",
+    "uint32",
+    "uint64",
+]

@@ -1,0 +1,607 @@
+"""A graph of consumers that start and stop together.
+
+Source: LMAX Disruptor 4.0, `dsl.Disruptor`. Differs: nothing published is lost when starting and stopping
+at once; a stop with a time-out halts what is left; a failure reaches the producers.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+import weakref
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from types import SimpleNamespace, TracebackType
+from typing import TYPE_CHECKING, Any, Generic, Literal, Self, TypeVar
+
+from ringbus import _core, lifecycle
+from ringbus.asynchronous import AsyncProcessor
+from ringbus.consumer import Consumer, Runner
+from ringbus.errors import ClaimError, ConfigurationError, PeerDiedError, TopologyError, WaitTimeout
+from ringbus.failures import Failures
+from ringbus.handlers import indices, shape_of
+from ringbus.policies import DECLINE, OnError, Policy, policy
+from ringbus.poller import reader_facts
+from ringbus.statistics import GroupStatistics, Row
+from ringbus.waits import WaitStrategy, wait_strategy
+
+if TYPE_CHECKING:
+    from ringbus.ring import RingBuffer
+
+E = TypeVar("E")
+H = TypeVar("H", bound=Callable[..., Any])
+
+_SLICE = 0.05
+"""Seconds between looks at failures while a drain waits."""
+
+
+class ConsumerGroup(Generic[E]):
+    """Consumers of one ring, their graph, and their threads. Made by `RingBuffer.consumer_group`.
+
+    A consumer takes part, and holds producers back, from `add` on: what is published before `start` is
+    delivered. As a context manager the group starts, and at the end drains, stops and raises what its
+    handlers raised. A group runs once; when it has stopped, its consumers have left the ring.
+
+    Threads:
+        `halt` and `statistics` from any; the others from one at a time.
+    """
+
+    def __init__(
+        self,
+        ring: RingBuffer[E],
+        name: str,
+        *,
+        one_thread: bool,
+        on_error: OnError,
+        wait: WaitStrategy,
+        drain_timeout: float | None,
+        dynamic: bool,
+        at_exit: Literal["drain", "halt"],
+    ) -> None:
+        """Make an empty group; see `RingBuffer.consumer_group`."""
+        self.name = name
+        self.ring = ring
+        self.at_exit = at_exit
+        self.drain_timeout = drain_timeout
+        self._one_thread = one_thread
+        self._policy = policy(on_error)
+        self._wait = wait
+        self._dynamic = dynamic
+        self._consumers: dict[str, Consumer] = {}
+        self._state = "new"
+        self._threads: list[threading.Thread] = []
+        self._tasks: list[asyncio.Task[None]] = []
+        self._lock = threading.Lock()
+        self.failures = Failures(name)
+        lifecycle.register(self)
+
+    # -- building ---------------------------------------------------------------------------------------------
+
+    def add(
+        self,
+        name: str,
+        handler: Callable[..., Any],
+        *,
+        wait: str | WaitStrategy | None = None,
+        max_batch: int | None = None,
+        on_error: OnError | None = None,
+        gating: bool = True,
+        start: int | str | None = None,
+        workers: int = 1,
+        key: str | Callable[[E], object] | None = None,
+        kinds: Sequence[type] | None = None,
+        depends_on: Sequence[str] = (),
+        timeout: float | None = None,
+    ) -> Consumer:
+        """Add a consumer. It takes part from here on: events published from now on are its to handle.
+
+        Args:
+            name: its name, unique on the ring.
+            handler: `h(event[, sequence[, end_of_batch]])`; one marked `@ringbus.batch`; or an `async def`. An
+                object may also have `on_start()`, `on_shutdown()`, `on_batch_start(size)` and
+                `on_timeout(sequence)`.
+            wait: how it waits; left out, as the group.
+            max_batch: the most events before it lets producers and dependents go on.
+            on_error: its own policy; left out, the group's.
+            gating: False is never waited for: it may be lapped, is told how many events it missed
+                (`missed`), and never sees torn data.
+            start: None begins at the place held for it (`require=`), or else after the cursor; "latest";
+                "oldest"; or a sequence that is held for it.
+            workers: how many share the events, each to one of them.
+            key: a field's name or a callable: events of the same key go to the same worker, in order. Without
+                it, an event goes to whoever is free.
+            kinds: the event types it takes; left out, those its annotation names, or all.
+            depends_on: as `Consumer.depends_on`; the only way in a running dynamic group.
+            timeout: seconds without an event after which `on_timeout` is called, again and again.
+
+        Raises:
+            TopologyError: the name is taken or too long, or the group runs and is not dynamic.
+            ConfigurationError: a signature that no handler has, or options that do not go together.
+        """
+        self.ring._ring.check_fork()
+        self._check_can_add(name)
+        shape = shape_of(name, handler)
+        types = tuple(kinds) if kinds is not None else shape.types
+        facts = reader_facts(
+            name,
+            indices(types, self.ring.event_types, f"consumer {name!r}"),  # type: ignore[arg-type] # checked there
+            self._wait if wait is None else wait_strategy(wait),
+            max_batch,
+            gating,
+            start,
+        )
+        _check_workers(name, workers, key, shape.kind, gating)
+        own_policy = self._policy if on_error is None else policy(on_error)
+        entries = self._entries_for(name, depends_on)
+        consumer = self._join(name, handler, facts, shape.kind, shape.arity, (workers, key), own_policy, timeout)
+        consumer.depends_on_names = tuple(depends_on)
+        for runner in consumer.runners:
+            runner.depend_on(entries)
+        self._consumers[name] = consumer
+        self.ring._named[name] = consumer
+        if self._state == "running":
+            self._start_runners(consumer.runners)
+        return consumer
+
+    def consumer(self, name: str, **options: Any) -> Callable[[H], H]:
+        """Add the decorated function as a consumer; takes the options of `add`.
+
+        Example:
+            @group.consumer("price", depends_on=("book",))
+            def price(event): ...
+        """
+
+        def decorate(handler: H) -> H:
+            self.add(name, handler, **options)
+            return handler
+
+        return decorate
+
+    def _check_can_add(self, name: str) -> None:
+        if self._state in ("stopped", "failed"):
+            raise TopologyError(f"group {self.name!r} has stopped", "make a new group")
+        if self._state != "new" and not self._dynamic:
+            remedy = "add consumers before it starts, or make it with dynamic=True"
+            raise TopologyError(f"group {self.name!r} runs, so {name!r} cannot be added", remedy)
+        if self._state != "new" and self._one_thread:
+            raise TopologyError(f"group {self.name!r} runs on one thread", "add consumers before it starts")
+        if name in self._consumers or name in self.ring._named:
+            raise TopologyError(f"a consumer named {name!r} is on the ring", "choose another name")
+
+    def _join(
+        self,
+        name: str,
+        handler: Callable[..., Any],
+        facts: SimpleNamespace,
+        kind: str,
+        arity: int,
+        work: tuple[int, str | Callable[[E], object] | None],
+        own_policy: Policy,
+        timeout: float | None,
+    ) -> Consumer:
+        workers, key = work
+        runners: list[Runner] = []
+        consumer = Consumer(self, name, runners)
+        report = self.failures.reporter(weakref.ref(self), weakref.ref(consumer), own_policy)
+        native = self.ring._ring
+        if kind == "async":
+            runners.append(AsyncProcessor(native, facts, handler, arity, report))
+            return consumer
+        shared = _core.Work() if workers > 1 and key is None else None
+        for number in range(workers):
+            facts.name = name if workers == 1 else f"{name}/{number}"
+            worker = (number, workers, key) if workers > 1 else None
+            what = _handler_facts(handler, kind, arity, report, timeout, worker, shared)
+            runners.append(_core.Processor(native, facts, what))
+        if shared is not None:
+            shared.start_at(max(runner.sequence for runner in runners))
+        return consumer
+
+    def connect(self, consumer: Consumer, names: Sequence[str]) -> None:
+        """Make `consumer` follow those named; see `Consumer.depends_on`."""
+        if self._state != "new":
+            remedy = "give depends_on= to add, or connect before the group starts"
+            raise TopologyError(f"group {self.name!r} has started, so {consumer.name!r} cannot be connected", remedy)
+        together = tuple(dict.fromkeys((*consumer.depends_on_names, *names)))
+        self._check_graph({consumer.name: together})
+        entries = self.ring._entries(consumer.name, together)
+        consumer.depends_on_names = together
+        for runner in consumer.runners:
+            runner.depend_on(entries)
+
+    def _entries_for(self, name: str, depends_on: Sequence[str]) -> int:
+        if isinstance(depends_on, str):
+            raise ConfigurationError(f"depends_on is the text {depends_on!r}", f"use a tuple: ({depends_on!r},)")
+        return self.ring._entries(name, depends_on) if depends_on else 0
+
+    def _check_graph(self, changed: dict[str, tuple[str, ...]]) -> list[str]:
+        """The names in an order in which each comes after what it depends on."""
+        graph = {name: list(consumer.depends_on_names) for name, consumer in self._consumers.items()}
+        graph |= {name: list(depends_on) for name, depends_on in changed.items()}
+        rows = (row.name for row in self.ring._rows())
+        outside = sorted({*self.ring._named, *rows} - set(graph))
+        order = _core.topological_order(list(graph.items()), outside)
+        names = list(graph)
+        return [names[index] for index in order]
+
+    def __getitem__(self, name: str) -> Consumer:
+        """The consumer of that name.
+
+        Raises:
+            KeyError: the group has none.
+        """
+        return self._consumers[name]
+
+    def __iter__(self) -> Iterator[Consumer]:
+        return iter(tuple(self._consumers.values()))
+
+    def __len__(self) -> int:
+        return len(self._consumers)
+
+    def __bool__(self) -> bool:
+        """A group is true, however many consumers it has."""
+        return True
+
+    def remove(self, name: str) -> None:
+        """Take a consumer out: it finishes the event in hand and leaves the ring.
+
+        Raises:
+            TopologyError: others depend on it, or the group runs and is not dynamic.
+            KeyError: the group has none of that name.
+        """
+        consumer = self._consumers[name]
+        if self._state == "running" and not self._dynamic:
+            raise TopologyError(f"group {self.name!r} is not dynamic", "make it with dynamic=True")
+        followers = [other.name for other in self.ring._named.values() if _follows(other, name)]
+        if followers:
+            fact = f"{', '.join(sorted(followers))} depend on {name!r}"
+            raise TopologyError(fact, "remove those first")
+        for runner in consumer.runners:
+            runner.halt()
+        self._join_threads([thread for thread in self._threads if thread.name in _thread_names(self, consumer)])
+        self._leave([consumer])
+        del self._consumers[name]
+        self.ring._named.pop(name, None)
+
+    # -- running ----------------------------------------------------------------------------------------------
+
+    @property
+    def state(self) -> str:
+        """ "new", "running", "stopped" or "failed"."""
+        return "failed" if self.failures else self._state
+
+    def start(self) -> Self:
+        """Start the consumers, a thread each (or one for all).
+
+        Raises:
+            TopologyError: it was started before, or has no consumers.
+            ConfigurationError: an async handler, and no asyncio loop runs.
+        """
+        self.ring._ring.check_fork()
+        with self._lock:
+            if self._state != "new":
+                raise TopologyError(f"group {self.name!r} was started before", "make a new group")
+            if not self._consumers:
+                raise TopologyError(f"group {self.name!r} has no consumers", "add one first")
+            self._check_graph({})
+            self._state = "running"
+            self.ring._ring.fail(None)
+        lifecycle.running(self)
+        if self._one_thread:
+            self._start_one_thread()
+        else:
+            self._start_runners([runner for consumer in self for runner in consumer.runners])
+        return self
+
+    def _start_runners(self, runners: Iterable[Runner]) -> None:
+        for runner in runners:
+            if isinstance(runner, AsyncProcessor):
+                self._tasks.append(runner.start())
+            else:
+                self._start_thread(runner.run, runner.name)
+
+    def _start_one_thread(self) -> None:
+        ordered = self._ordered()
+        for runner in ordered:
+            if isinstance(runner, AsyncProcessor):
+                raise ConfigurationError(f"{runner.name!r} is an async handler", "leave threads=1 out")
+        self._start_thread(lambda: _core.run_serial(ordered), "all")
+
+    def _start_thread(self, run: Callable[[], None], name: str) -> None:
+        target = self.failures.guarded(weakref.ref(self), run, name)
+        thread = threading.Thread(target=target, name=f"ringbus-{self.name}-{name}", daemon=True)
+        self._threads.append(thread)
+        thread.start()
+
+    def _ordered(self) -> list[Any]:
+        return [runner for name in self._check_graph({}) for runner in self._consumers[name].runners]
+
+    def run_once(self) -> int:
+        """Handle what is there now, on the caller's thread, each consumer in the order of the graph.
+
+        For tests and for loops of one's own, in place of `start`.
+
+        Returns:
+            Events handed to handlers; 0 when there were none.
+
+        Raises:
+            HandlerError: a handler failed and its policy halts.
+        """
+        self.ring._ring.check_fork()
+        if self._state not in ("new", "manual"):
+            raise TopologyError(f"group {self.name!r} runs on threads of its own", "use run_once in place of start")
+        ordered = self._ordered()
+        self._state = "manual"
+        before = _events(ordered)
+        for runner in ordered:
+            if isinstance(runner, AsyncProcessor):
+                raise ConfigurationError(f"{runner.name!r} is an async handler", "start the group inside asyncio")
+            if not runner.begin() or runner.step() is None:
+                break
+        self.failures.raise_any()
+        return _events(ordered) - before
+
+    def drain(self, timeout: float | None = None) -> None:
+        """Wait until every event published up to now is handled by every consumer that gates.
+
+        Args:
+            timeout: the longest wait, in seconds; None waits for ever.
+
+        Raises:
+            WaitTimeout: it names who lagged.
+            HandlerError: a handler failed meanwhile.
+        """
+        laggards = self._drain(timeout)
+        self.failures.raise_any()
+        if laggards:
+            raise WaitTimeout(f"draining group {self.name!r}", timeout or 0.0, laggards)
+
+    def _drain(self, timeout: float | None) -> tuple[str, ...]:
+        """Wait; the names of those that are not done in time."""
+        native = self.ring._ring
+        target = native.published()
+        deadline = None if timeout is None else time.monotonic() + timeout
+        runners = [runner for consumer in self for runner in consumer.runners if not runner.left]
+        for runner in runners:
+            while not self.failures and not native.wait_done(runner.index, target, _slice(deadline)):
+                if not self._is_running(runner):
+                    return self._laggards(target)
+                if deadline is not None and time.monotonic() >= deadline:
+                    return self._laggards(target)
+        return ()
+
+    def _is_running(self, runner: Runner) -> bool:
+        """Whether somebody still moves it on: a thread that ended without a failure was halted."""
+        if isinstance(runner, AsyncProcessor):
+            return any(not task.done() for task in self._tasks)
+        return any(thread.is_alive() for thread in self._threads)
+
+    def _laggards(self, target: int) -> tuple[str, ...]:
+        runners = [runner for consumer in self for runner in consumer.runners if not runner.left]
+        behind = [(target - runner.sequence, runner.name) for runner in runners if runner.sequence < target]
+        return tuple(f"{name} ({lag} behind)" for lag, name in sorted(behind, reverse=True))
+
+    def halt(self) -> None:
+        """Stop at once: each handler finishes the event it has in hand, and no other. Waits for the threads.
+
+        From inside a handler it does not wait. Halted before it started, the group ends as it starts.
+        """
+        for consumer in self:
+            for runner in consumer.runners:
+                runner.halt()
+        if self._state != "new" and not self._on_own_thread():
+            self._finish()
+
+    def stop(self, timeout: float | None = None) -> None:
+        """Drain, then stop: every event published before is handled by everyone, started up or not.
+
+        Args:
+            timeout: the longest wait for the events left, in seconds; None waits for ever.
+
+        Raises:
+            WaitTimeout: somebody lagged; it names who, and everything was halted.
+            HandlerError: what a handler raised; several as an ExceptionGroup.
+        """
+        if self._on_own_thread():
+            raise ClaimError(f"group {self.name!r} cannot stop inside its own handler", "use halt() there")
+        if self._state == "manual":
+            self._run_out()
+        laggards = self._drain(timeout) if self._state == "running" else ()
+        self.halt()
+        self._finish()
+        self.failures.raise_any()
+        if laggards:
+            raise WaitTimeout(f"stopping group {self.name!r}", timeout or 0.0, laggards)
+
+    def _run_out(self) -> None:
+        while not self.failures and self.run_once():
+            continue
+
+    def join(self, timeout: float | None = None) -> bool:
+        """Wait for the threads to end, after `halt` or a failure.
+
+        Returns:
+            False on a time-out.
+        """
+        self._join_threads(self._threads, timeout)
+        return not any(thread.is_alive() for thread in self._threads)
+
+    def _join_threads(self, threads: Iterable[threading.Thread], timeout: float | None = None) -> None:
+        deadline = None if timeout is None else time.monotonic() + timeout
+        for thread in threads:
+            if thread is not threading.current_thread():
+                thread.join(None if deadline is None else max(0.0, deadline - time.monotonic()))
+
+    def _on_own_thread(self) -> bool:
+        return threading.current_thread() in self._threads
+
+    def _finish(self) -> None:
+        """Join the threads and leave the ring; once."""
+        self._join_threads(self._threads)
+        with self._lock:
+            if self._state == "stopped":
+                return
+            manual, self._state = self._state == "manual", "stopped"
+        if manual:
+            for runner in self._ordered():
+                runner.end()
+        self._leave([self._consumers[name] for name in reversed(self._check_graph({}))])
+        lifecycle.ended(self)
+
+    def _leave(self, consumers: Iterable[Consumer]) -> None:
+        rows, _ = self.rows()
+        for consumer in [consumer for consumer in consumers if not consumer.left]:
+            consumer.keep_counts(rows)
+            for runner in consumer.runners:
+                self._leave_one(runner)
+            if self.ring._named.get(consumer.name) is consumer:
+                del self.ring._named[consumer.name]
+
+    def _leave_one(self, runner: Runner) -> None:
+        """Leave; who depends on it from outside the group halts with PeerDiedError."""
+        try:
+            runner.leave()
+        except TopologyError:
+            for other in lifecycle.groups_of(self.ring):
+                if other is not self and other._depends_on_any(self._consumers):
+                    other.fail(PeerDiedError(runner.name, f"its group {self.name!r} has stopped"))
+                    other._finish()
+            runner.leave()
+
+    def _depends_on_any(self, names: Iterable[str]) -> bool:
+        wanted = set(names)
+        return any(wanted & set(consumer.depends_on_names) for consumer in self)
+
+    def fail(self, error: BaseException) -> None:
+        """Take a failure down: the group halts, and whoever publishes next gets the error."""
+        self.failures.add(error)
+        self.ring._ring.fail(error)
+        for consumer in self:
+            for runner in consumer.runners:
+                runner.halt()
+
+    def end_at_exit(self, limit: float) -> None:
+        """At the end of the interpreter: drain for `limit` seconds, halt, and join what ends in a second."""
+        laggards = self._drain(limit) if limit else ()
+        for consumer in self:
+            for runner in consumer.runners:
+                runner.halt()
+        self.join(1.0)
+        self.failures.raise_any()
+        if laggards:
+            raise WaitTimeout(f"draining group {self.name!r}", limit, laggards)
+
+    def thread_ended(self) -> None:
+        """The last thread of a failed or halted group lets the producers go."""
+        current = threading.current_thread()
+        if not self._tasks and not any(thread.is_alive() and thread is not current for thread in self._threads):
+            self._leave([self._consumers[name] for name in reversed(self._check_graph({}))])
+
+    # -- as a context manager -----------------------------------------------------------------------------------
+
+    def __enter__(self) -> Self:
+        if any(isinstance(runner, AsyncProcessor) for consumer in self for runner in consumer.runners):
+            raise ConfigurationError(f"group {self.name!r} has async handlers", "use 'async with group:'")
+        return self.start()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """Drain, stop, and raise what handlers raised; after an exception in the body, halt and add notes to it."""
+        if error is None:
+            self.stop(self.drain_timeout)
+        else:
+            self.halt()
+            self.failures.note(error)
+
+    async def __aenter__(self) -> Self:
+        return self.start()
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        laggards = () if error is not None else await asyncio.to_thread(self._drain, self.drain_timeout)
+        for consumer in self:
+            for runner in consumer.runners:
+                runner.halt()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.to_thread(self._finish)
+        if error is not None:
+            self.failures.note(error)
+            return
+        self.failures.raise_any()
+        if laggards:
+            raise WaitTimeout(f"stopping group {self.name!r}", self.drain_timeout or 0.0, laggards)
+
+    # -- looking --------------------------------------------------------------------------------------------------
+
+    def rows(self) -> tuple[dict[str, Row], int]:
+        """The ring's counts by name, and the last published sequence."""
+        return {row.name: row for row in self.ring._rows()}, self.ring._ring.published()
+
+    def statistics(self) -> GroupStatistics:
+        """Return what the group's consumers have counted; after the stop, what they had counted by then."""
+        rows, cursor = self.rows()
+        state = "running" if self.state == "manual" else self.state
+        return GroupStatistics(
+            self.name, state, {consumer.name: consumer.summary(rows, cursor) for consumer in self}
+        )
+
+    def __repr__(self) -> str:
+        return f"<ConsumerGroup {self.name!r}, {self.state}: {', '.join(self._consumers) or 'no consumers'}>"
+
+
+def _follows(other: object, name: str) -> bool:
+    return isinstance(other, Consumer) and name in other.depends_on_names
+
+
+def _thread_names(group: ConsumerGroup[Any], consumer: Consumer) -> set[str]:
+    return {f"ringbus-{group.name}-{runner.name}" for runner in consumer.runners}
+
+
+def _slice(deadline: float | None) -> float:
+    return _SLICE if deadline is None else max(0.0, min(_SLICE, deadline - time.monotonic()))
+
+
+def _events(runners: Iterable[_core.Processor]) -> int:
+    return sum(runner.events for runner in runners)
+
+
+def _check_workers(name: str, workers: int, key: object, kind: str, gating: bool) -> None:
+    if isinstance(workers, bool) or not isinstance(workers, int) or not 1 <= workers <= 32:
+        raise ConfigurationError(f"{name!r} has workers={workers!r}", "use 1 to 32")
+    if key is not None and workers == 1:
+        raise ConfigurationError(f"{name!r} has a key and one worker", "give workers= too")
+    if key is not None and not (isinstance(key, str) or callable(key)):
+        raise ConfigurationError(f"{name!r} has key={key!r}", "use a field's name or a callable")
+    if workers > 1 and kind == "async":
+        raise ConfigurationError(f"{name!r} is an async handler with workers", "add it once, or use plain functions")
+    if workers > 1 and kind == "batch" and key is None:
+        raise ConfigurationError(f"{name!r} is a batch handler with workers", "give key=, or take events one by one")
+    if workers > 1 and not gating:
+        raise ConfigurationError(f"{name!r} has workers and does not gate", "leave gating=False out")
+
+
+def _handler_facts(
+    handler: Callable[..., Any],
+    kind: str,
+    arity: int,
+    report: Callable[[BaseException | None, int, object], bool],
+    timeout: float | None,
+    worker: tuple[int, int, object] | None,
+    work: _core.Work | None,
+) -> SimpleNamespace:
+    return SimpleNamespace(
+        callable=handler,
+        batch=kind == "batch",
+        arity=arity,
+        on_start=getattr(handler, "on_start", None),
+        on_shutdown=getattr(handler, "on_shutdown", None),
+        on_timeout=getattr(handler, "on_timeout", None),
+        on_batch_start=getattr(handler, "on_batch_start", None),
+        on_error=report,
+        decline=DECLINE,
+        timeout=timeout,
+        worker=worker,
+        work=work,
+    )

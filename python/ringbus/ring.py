@@ -1,0 +1,400 @@
+"""The ring: preallocated events between producers and consumers.
+
+Source: LMAX Disruptor 4.0, `RingBuffer` and `dsl.Disruptor`.
+"""
+
+from __future__ import annotations
+
+import os
+import warnings
+import weakref
+from collections.abc import Callable, Sequence
+from types import SimpleNamespace, TracebackType, UnionType
+from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
+
+import numpy as np
+
+from ringbus import _core
+from ringbus.errors import CapacityError, ConfigurationError, SchemaError
+from ringbus.event import EventMeta
+from ringbus.group import ConsumerGroup
+from ringbus.handlers import event_types, indices
+from ringbus.policies import OnError
+from ringbus.poller import EventPoller, reader_facts
+from ringbus.producer import Producer, Verbs
+from ringbus.statistics import ConsumerStatistics, RingStatistics, Row, consumer_statistics
+from ringbus.subscription import Subscription
+from ringbus.waits import WaitStrategy, wait_strategy
+
+if TYPE_CHECKING:
+    from ringbus.consumer import Consumer
+
+E = TypeVar("E")
+
+
+class RingBuffer(Verbs[E]):
+    """A ring of preallocated events.
+
+    Producers claim slots and publish them; consumers, each with a place of its own, follow them or each
+    other. A full ring makes producers wait; it never loses an event. Without any consumer a ring
+    overwrites.
+
+    Args:
+        event: an Event class; several as `Trade | Quote`; left out with `factory`.
+        capacity: slots, a power of two.
+        producers: "multi" (default), or "single" where one producer at a time is enough, and faster.
+        wait: how producers wait for free slots, and the default of consumers.
+        timeout: the longest wait of a verb, in seconds; None waits for ever.
+        stamp: keep the publish time of each event (`event.published_ns`), and count latencies.
+        start: the first sequence.
+        require: names of consumers that have not come yet; producers wait for them from now on.
+        factory: makes the object of each slot, for a ring of reusable Python objects.
+        clear: called with each object all consumers are done with.
+        prefault: touch all memory now; otherwise pages are made as they are used.
+        huge_pages: ask for huge pages; a warning says when there are none.
+
+    Raises:
+        CapacityError: no power of two, or too large.
+        ConfigurationError: options that do not exist or do not go together.
+
+    Threads:
+        Any. After fork() the child gets ForkedError.
+
+    Example:
+        >>> class Tick(ringbus.Event):
+        ...     price: float
+        >>> ring = ringbus.RingBuffer(Tick, capacity=8)
+        >>> group = ring.consumer_group("print")
+        >>> _ = group.add("out", lambda tick: print(tick.price))
+        >>> with group:
+        ...     ring.publish(price=1.5)
+        1.5
+
+    Source: LMAX Disruptor 4.0, `RingBuffer`. Differs: a claim waits first and takes its sequences second.
+    """
+
+    def __new__(
+        cls,
+        event: type[E] | UnionType | None = None,
+        capacity: int = 1024,
+        *,
+        producers: Literal["multi", "single"] = "multi",
+        wait: str | WaitStrategy = "blocking",
+        timeout: float | None = None,
+        stamp: bool = False,
+        start: int = 0,
+        require: Sequence[str] = (),
+        factory: Callable[[], E] | None = None,
+        clear: Callable[[E], object] | None = None,
+        prefault: bool = False,
+        huge_pages: bool = False,
+    ) -> Self:
+        """Make the ring."""
+        types = _event_types(event, factory, clear)
+        strategy = wait_strategy(wait)
+        _check_choice("producers", producers, ("multi", "single"))
+        facts = SimpleNamespace(
+            label=_label(types, factory, capacity),
+            capacity=_capacity(capacity),
+            multi=producers == "multi",
+            wait=strategy.facts(),
+            stamp=bool(stamp),
+            start=start,
+            prefault=bool(prefault),
+            huge_pages=bool(huge_pages),
+            schemas=[(known.__schema__, known) for known in types],
+            factory=factory,
+            clear=clear,
+        )
+        native = _core.Ring(facts)
+        if huge_pages and native.pages == "ordinary":
+            warnings.warn(
+                "the system gave no huge pages; the ring has ordinary ones", ResourceWarning, stacklevel=2
+            )
+        for name in _names(require):
+            native.hold(name)
+        ring: Self = super().__new__(cls, native, timeout)
+        ring._wait = strategy
+        ring._named = weakref.WeakValueDictionary()
+        return ring
+
+    _wait: WaitStrategy
+    _named: weakref.WeakValueDictionary[str, Consumer | EventPoller[Any]]
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        """Everything is done by `__new__`."""
+
+    @property
+    def capacity(self) -> int:
+        """Slots."""
+        return self._ring.capacity
+
+    @property
+    def cursor(self) -> int:
+        """The highest sequence published (single producer) or claimed (multi); `start - 1` at first."""
+        return self._ring.cursor
+
+    @property
+    def remaining_capacity(self) -> int:
+        """Free slots now; claimed ones count as taken, published or not."""
+        return self._ring.remaining_capacity
+
+    @property
+    def minimum_sequence(self) -> int:
+        """The lowest sequence of all consumers that gate; 2**63 - 1 without any."""
+        return self._ring.minimum_sequence
+
+    @property
+    def producers(self) -> str:
+        """How many producers it takes: "multi" or "single"."""
+        return "multi" if self._ring.multi else "single"
+
+    @property
+    def event_types(self) -> tuple[EventMeta, ...]:
+        """The event types of its slots; empty for a ring of objects."""
+        return self._ring.event_types
+
+    @property
+    def closed(self) -> bool:
+        """Whether `close` was called."""
+        return self._ring.closed
+
+    def is_available(self, sequence: int) -> bool:
+        """Whether `sequence` is published and not overwritten."""
+        return self._ring.is_available(sequence)
+
+    def producer(self, *, timeout: float | None = None) -> Producer[E]:
+        """Make a handle with the same verbs and a time-out of its own.
+
+        Args:
+            timeout: the longest wait of a verb, in seconds; None waits for ever.
+        """
+        self._ring.check_fork()
+        return Producer(self._ring, timeout)
+
+    def consumer_group(
+        self,
+        name: str,
+        *,
+        threads: Literal[1] | None = None,
+        on_error: OnError = "halt",
+        wait: str | WaitStrategy | None = None,
+        drain_timeout: float | None = None,
+        dynamic: bool = False,
+        at_exit: Literal["drain", "halt"] = "drain",
+    ) -> ConsumerGroup[E]:
+        """Make a group: a graph of consumers that start and stop together.
+
+        Args:
+            name: for messages and threads.
+            threads: None gives each handler a thread; 1 runs all of them in order on one.
+            on_error: what follows a failure, unless a consumer has a policy of its own.
+            wait: how its consumers wait; left out, as the ring's.
+            drain_timeout: the longest wait for the events left when the `with` ends, in seconds.
+            dynamic: whether consumers may be added and removed while it runs.
+            at_exit: what happens when the interpreter ends while it runs.
+        """
+        self._ring.check_fork()
+        if threads not in (None, 1):
+            raise ConfigurationError(f"threads is {threads!r}", "use None (a thread each) or 1 (one for all)")
+        _check_choice("at_exit", at_exit, ("drain", "halt"))
+        return ConsumerGroup(
+            self,
+            name,
+            one_thread=threads == 1,
+            on_error=on_error,
+            wait=self._wait if wait is None else wait_strategy(wait),
+            drain_timeout=drain_timeout,
+            dynamic=dynamic,
+            at_exit=at_exit,
+        )
+
+    def poller(
+        self,
+        name: str,
+        *,
+        gating: bool = True,
+        wait: str | WaitStrategy | None = None,
+        max_batch: int | None = None,
+        kinds: Sequence[type] | None = None,
+        start: int | str | None = None,
+        depends_on: Sequence[str] = (),
+    ) -> EventPoller[E]:
+        """Make a consumer that is asked for events on the caller's own loop.
+
+        It gates the producers from here on (unless `gating=False`), until it is closed.
+
+        Args:
+            name: its name on the ring.
+            gating: False is never waited for: it may be lapped, is told how many events it missed
+                (`missed`), and never sees torn data.
+            wait: how it waits; left out, as the ring's.
+            max_batch: the most events it looks at before it lets producers go on.
+            kinds: the event types it takes; left out, all.
+            start: None begins at the place held for it (`require=`), or else after the cursor; "latest";
+                "oldest"; or a sequence that is held for it.
+            depends_on: consumers whose work on an event it waits for.
+        """
+        facts = reader_facts(
+            name,
+            indices(tuple(kinds or ()), self.event_types, f"poller {name!r}"),  # type: ignore[arg-type] # checked there
+            self._wait if wait is None else wait_strategy(wait),
+            max_batch,
+            gating,
+            start,
+        )
+        entries = self._entries(name, depends_on)
+        poller: EventPoller[E] = EventPoller(self._ring, facts)
+        poller._depend_on(entries)
+        self._named[name] = poller
+        return poller
+
+    def subscribe(
+        self,
+        name: str,
+        *,
+        gating: bool = True,
+        max_batch: int | None = None,
+        kinds: Sequence[type] | None = None,
+        start: int | str | None = None,
+        depends_on: Sequence[str] = (),
+    ) -> Subscription[E]:
+        """Make an asynchronous iterator over the events, on the event loop that runs it.
+
+        It takes part from here on, as a poller does, and is woken by the publisher: no polling, no thread.
+
+        Args:
+            name: its name on the ring.
+            gating: as for `poller`.
+            max_batch: as for `poller`.
+            kinds: as for `poller`.
+            start: as for `poller`.
+            depends_on: as for `poller`.
+
+        Example:
+            async for event in ring.subscribe("ui"): ...
+        """
+        return Subscription(
+            self.poller(
+                name, gating=gating, max_batch=max_batch, kinds=kinds, start=start, depends_on=depends_on
+            )
+        )
+
+    def _entries(self, name: str, depends_on: Sequence[str]) -> int:
+        """The registry entries of the consumers named, a bit each.
+
+        Raises:
+            TopologyError: nobody has that name.
+        """
+        rows = {row.name: row for row in self._rows()}
+        outside = [known for known in (*rows, *self._named) if known != name]
+        _core.topological_order([(name, list(depends_on))], outside)
+        entries = 0
+        for dependency in depends_on:
+            known = self._named.get(dependency)
+            entries |= known.entries if known is not None else 1 << rows[dependency].index
+        return entries
+
+    def _rows(self) -> list[Row]:
+        return [Row(*row) for row in self._ring.consumers()]
+
+    def statistics(self) -> RingStatistics:
+        """Return what the ring and each of its consumers have counted.
+
+        Cost: reads the counters; costs the ring nothing.
+        """
+        cursor = self._ring.published()
+        return RingStatistics(
+            capacity=self.capacity,
+            cursor=self.cursor,
+            remaining=self.remaining_capacity,
+            pads=self._ring.pads,
+            producers=self.producers,
+            slot_bytes=self._ring.slot_bytes,
+            pages=self._ring.pages,
+            consumers={row.name: self._row_statistics(row, cursor) for row in self._rows()},
+        )
+
+    def _row_statistics(self, row: Row, cursor: int) -> ConsumerStatistics:
+        known = self._named.get(row.name.partition("/")[0]) or self._named.get(row.name)
+        latency = known.latency_of(row.name) if known is not None else None
+        return consumer_statistics(row, cursor, latency)
+
+    def close(self) -> None:
+        """Close the ring: every later verb raises ClosedError, and pollers end when they have seen all."""
+        self._ring.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __len__(self) -> int:
+        """Slots."""
+        return self.capacity
+
+    def __bool__(self) -> bool:
+        """A ring is true, however many slots it has."""
+        return True
+
+    def __repr__(self) -> str:
+        types = " | ".join(known.__name__ for known in self.event_types) or "objects"
+        return f"<RingBuffer {types}, {self.capacity} slots, {self.producers} producer(s), cursor {self.cursor}>"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Refuse: the memory of a private ring is this process's own."""
+        raise ConfigurationError(
+            f"{self!r} is private to process {os.getpid()} and cannot be pickled", "pass events, or make the ring there"
+        )
+
+
+_core.install_verbs(RingBuffer)
+
+
+def _event_types(event: object, factory: object, clear: object) -> tuple[EventMeta, ...]:
+    if factory is not None:
+        if event is not None:
+            raise ConfigurationError("a ring has event types or a factory, and this one was given both", "leave one out")
+        if not callable(factory):
+            raise ConfigurationError(f"factory is {factory!r}", "pass a callable without arguments")
+        if clear is not None and not callable(clear):
+            raise ConfigurationError(f"clear is {clear!r}", "pass a callable that takes the object")
+        return ()
+    if clear is not None:
+        raise ConfigurationError("clear= is for rings of objects", "give the ring a factory=, or leave clear out")
+    types = event_types(event)
+    if not types:
+        raise SchemaError(f"RingBuffer was given {event!r}", "pass a class that derives from ringbus.Event, or factory=")
+    for known in types:
+        if getattr(known, "__schema__", None) is None:
+            raise SchemaError(f"{known.__name__} has no fields", "annotate at least one, as in price: float")
+    return types
+
+
+def _capacity(capacity: object) -> int:
+    if isinstance(capacity, bool) or not isinstance(capacity, (int, np.integer)):
+        raise CapacityError("capacity is not a whole number", capacity, "use a power of two, such as 1024")
+    if capacity < 1:
+        raise CapacityError("capacity is less than 1", int(capacity), "use a power of two, such as 1024")
+    if capacity >= 1 << 63:
+        raise CapacityError("capacity is more than any memory", int(capacity), "use a power of two, such as 1024")
+    return int(capacity)
+
+
+def _names(require: Sequence[str]) -> Sequence[str]:
+    if isinstance(require, str):
+        raise ConfigurationError(f"require is the text {require!r}", f"use a tuple of names: ({require!r},)")
+    return require
+
+
+def _check_choice(option: str, value: object, choices: tuple[str, ...]) -> None:
+    if value not in choices:
+        raise ConfigurationError(f"{option} is {value!r}", f"use {' or '.join(repr(choice) for choice in choices)}")
+
+
+def _label(types: tuple[EventMeta, ...], factory: object, capacity: object) -> str:
+    names = " | ".join(known.__name__ for known in types) or getattr(factory, "__name__", "objects")
+    return f"the ring of {names}[{capacity}]"

@@ -1,0 +1,138 @@
+"""What a ring and its consumers have counted: frozen, with named fields."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import NamedTuple
+
+
+@dataclass(frozen=True, slots=True)
+class LatencyStatistics:
+    """Time from the publish of an event to its hand-over to the handler, in ns, to three digits.
+
+    Counted where the ring stamps (`RingBuffer(..., stamp=True)`), from a histogram of every event.
+    """
+
+    count: int
+    min_ns: int
+    mean_ns: float
+    p50_ns: int
+    p90_ns: int
+    p99_ns: int
+    p999_ns: int
+    max_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class ConsumerStatistics:
+    """One consumer.
+
+    Attributes:
+        name: its name.
+        sequence: the last sequence it is done with.
+        lag: published sequences it is not done with.
+        events: events handed to the handler; skipped ones of other types or other workers do not count.
+        batches: batches they came in.
+        mean_batch: events a batch; 0.0 without any.
+        waits: times nothing was there and it had to wait.
+        blocked_ns: time in such waits, ns.
+        missed: events it was lapped by; only a consumer that does not gate is.
+        state: "live", "held" (a place kept for one that has not come), "left".
+        gating: whether producers wait for it.
+        latency: publish to hand-over; None where the ring does not stamp.
+    """
+
+    name: str
+    sequence: int
+    lag: int
+    events: int
+    batches: int
+    mean_batch: float
+    waits: int
+    blocked_ns: int
+    missed: int
+    state: str
+    gating: bool
+    latency: LatencyStatistics | None
+
+
+@dataclass(frozen=True, slots=True)
+class GroupStatistics:
+    """A group: its name, its state ("new", "running", "stopped" or "failed") and its consumers."""
+
+    name: str
+    state: str
+    consumers: Mapping[str, ConsumerStatistics]
+
+
+@dataclass(frozen=True, slots=True)
+class RingStatistics:
+    """A ring.
+
+    Attributes:
+        capacity: slots.
+        cursor: the highest sequence published (single producer) or claimed (multi).
+        remaining: free slots.
+        pads: slots that failed claims left for consumers to step over.
+        producers: "single" or "multi".
+        slot_bytes: bytes of a slot.
+        pages: "ordinary", "transparent" or "huge".
+        consumers: every consumer of the ring, by name.
+    """
+
+    capacity: int
+    cursor: int
+    remaining: int
+    pads: int
+    producers: str
+    slot_bytes: int
+    pages: str
+    consumers: Mapping[str, ConsumerStatistics]
+
+
+_STATES = {2: "live", 3: "held"}
+
+
+class Row(NamedTuple):
+    """A consumer as the core counts it."""
+
+    index: int
+    name: str
+    state: int
+    sequence: int
+    gating: bool
+    depends_on: int
+    events: int
+    batches: int
+    waits: tuple[int, int]
+    missed: int
+
+
+Latency = tuple[int, int, float, tuple[int, int, int, int], int] | None
+
+
+def latency_statistics(latency: Latency) -> LatencyStatistics | None:
+    """Name what the core's histogram says."""
+    if latency is None:
+        return None
+    count, least, mean, (p50, p90, p99, p999), most = latency
+    return LatencyStatistics(count, least, mean, p50, p90, p99, p999, most)
+
+
+def consumer_statistics(row: Row, cursor: int, latency: Latency, state: str | None = None) -> ConsumerStatistics:
+    """Name what the core counts for one consumer."""
+    return ConsumerStatistics(
+        name=row.name,
+        sequence=row.sequence,
+        lag=max(0, cursor - row.sequence),
+        events=row.events,
+        batches=row.batches,
+        mean_batch=row.events / row.batches if row.batches else 0.0,
+        waits=row.waits[0],
+        blocked_ns=row.waits[1],
+        missed=row.missed,
+        state=state or _STATES.get(row.state, "joining"),
+        gating=row.gating,
+        latency=latency_statistics(latency),
+    )
