@@ -108,7 +108,7 @@ lint: $(VENV)/.lint ## ruff, rustfmt and clippy
 	cargo clippy --locked --workspace --all-targets -- -D warnings
 
 types: build $(VENV)/.test $(VENV)/.types ## mypy, pyright, and the stub against the built module
-	$(BIN)/mypy python/ringbus tools/*.py
+	$(BIN)/mypy python/ringbus tools/*.py examples/*.py
 	$(BIN)/python -m mypy.stubtest ringbus._core
 	$(BIN)/pyright --pythonpath $(BIN)/python
 

@@ -6,9 +6,11 @@ that are a pointer to their data: in a slot of a ring while a handler has them, 
 
 from __future__ import annotations
 
+import itertools
 import sys
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, ClassVar, Self, dataclass_transform
+import types
+from collections.abc import Iterable, Mapping
+from typing import Any, ClassVar, Self, dataclass_transform
 
 import numpy as np
 
@@ -23,17 +25,19 @@ class EventMeta(_core.EventType):
     """Lays an event class out when it is made."""
 
     __columns__: tuple[Column, ...] = ()
+    __schema__: _core.Schema
+    dtype: np.dtype[np.void]
 
     def __new__(mcs, name: str, bases: tuple[type, ...], namespace: dict[str, Any], **options: Any) -> EventMeta:
         """Make the class, its NumPy type, its native schema, and a descriptor for each field."""
         if namespace.setdefault("__slots__", ()) != ():
             raise SchemaError(f"{name} has __slots__ of its own", "declare fields, or keep the state elsewhere")
-        cls = super().__new__(mcs, name, bases, namespace, **options)
         inherited = _inherited(name, bases)
+        cls = super().__new__(mcs, name, bases, namespace, **options)
         own = own_columns(cls, sys._getframe(1).f_locals)
+        _check_names(cls, inherited, own)
         columns = merged(name, inherited, own)
         if columns:
-            _check_names(cls, own)
             _lay_out(cls, columns)
         return cls
 
@@ -53,23 +57,33 @@ def _inherited(name: str, bases: tuple[type, ...]) -> tuple[Column, ...]:
     return found[0].__columns__ if found else ()
 
 
-def _check_names(cls: EventMeta, own: list[Column]) -> None:
-    """A field may not hide what the class needs itself."""
-    for column in own:
-        if column.name.startswith("_"):
-            raise SchemaError(f"{cls.__name__}.{column.name} begins with an underscore", "give it a public name")
-        if hasattr(Event, column.name) or column.name == "dtype":
-            fact = f"{cls.__name__}.{column.name} is a name that events need themselves"
-            raise SchemaError(fact, f"call it {column.name}_, or something better")
+def _check_names(cls: EventMeta, inherited: Iterable[Column], own: Iterable[Column]) -> None:
+    """A field may not hide what the class needs itself, and nothing may hide an inherited field."""
+    declared = {column.name for column in own}
+    for name in declared:
+        if name.startswith("_"):
+            raise SchemaError(f"{cls.__name__}.{name} begins with an underscore", "give it a public name")
+        if name == "dtype" or hasattr(Event, name):
+            raise SchemaError(f"{cls.__name__}.{name} is a name that events need themselves", f"call it {name}_, or so")
+    for column in inherited:
+        if column.name in vars(cls) and column.name not in declared:
+            fact = f"{cls.__name__}.{column.name} hides a field of its base"
+            raise SchemaError(fact, "annotate it to change its default, or choose another name")
 
 
 def _lay_out(cls: EventMeta, columns: list[Column]) -> None:
     dtype = layout(columns)
     schema = native_schema(cls.__name__, columns, dtype)
-    _core.bind(cls, schema)
+    _core.bind(cls, schema, methods=_has_methods(cls))
     facts = {"dtype": dtype, "__schema__": schema, "__columns__": tuple(columns), "__match_args__": ()}
     for name, value in facts.items():
         type.__setattr__(cls, name, value)
+
+
+def _has_methods(cls: EventMeta) -> bool:
+    """Does the class, or a base of it below Event, define functions to call on an instance?"""
+    own = itertools.takewhile(lambda base: base is not Event, cls.__mro__)
+    return any(isinstance(value, types.FunctionType) for base in own for value in vars(base).values())
 
 
 class Event(_core.Event, metaclass=EventMeta):
@@ -104,7 +118,8 @@ class Event(_core.Event, metaclass=EventMeta):
 
     dtype: ClassVar[np.dtype[np.void]]
     __schema__: ClassVar[_core.Schema]
-    __hash__: ClassVar[None]  # type: ignore[assignment]  # a mutable object cannot be hashed
+    # A mutable object cannot be hashed.
+    __hash__: ClassVar[None]  # type: ignore[assignment]  # pyright: ignore[reportIncompatibleMethodOverride]
 
     @classmethod
     def from_record(cls, record: np.void | np.ndarray[tuple[()], np.dtype[np.void]], *, published_ns: int = 0) -> Self:

@@ -32,6 +32,7 @@ class Command(Protocol):
 
     def run(self, arguments: argparse.Namespace) -> int:
         """Run it and return the exit code."""
+        ...
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -65,7 +66,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return FAILED
     except RingBusError as error:
-        return complain(str(error), FAILED)
+        return complain(_with_cause(error), FAILED)
+    except ExceptionGroup as errors:
+        if errors.split(RingBusError)[1] is not None:
+            raise
+        return max(complain(_with_cause(error), FAILED) for error in errors.exceptions)
     except KeyboardInterrupt:
         return complain("interrupted", FAILED)
     return code
@@ -83,6 +88,11 @@ def complain(message: str, code: int) -> int:
     """
     print(f"ringbus: {message}", file=sys.stderr)
     return code
+
+
+def _with_cause(error: BaseException) -> str:
+    cause = error.__cause__
+    return str(error) if cause is None else f"{error}\n  caused by {type(cause).__name__}: {cause}"
 
 
 def _version() -> str:

@@ -40,6 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--feed", metavar="FILE", type=Path, help="a raw Binance feed (.jsonl, .jsonl.gz) or a tape file")
     add("--speed", metavar="10x", type=speed, help="replay by the tape's own clock, this many times as fast")
     add("--limit", metavar="N", type=count, help="take the first N trades and quotes only")
+    add("--threads", choices=("each", "1"), default="each", help="a thread for each consumer (default), or one for all")
     add("--strict", action="store_true", help="stop at the first line that cannot be read, or an early end")
     add("--plot", metavar="FILE.svg", type=Path, help="draw price, bars and latency")
     add("--no-queue", action="store_true", help="leave out the same pipeline on queue.Queue")
@@ -99,7 +100,7 @@ def run(arguments: argparse.Namespace) -> int:
         return complain(str(error), BAD_USAGE)
     except KeyboardInterrupt:
         return complain("interrupted while the tape was read: nothing was run", FAILED)
-    outcome = Outcome(tape, feed, arguments.speed)
+    outcome = Outcome(tape, feed, arguments.speed, one_thread=arguments.threads == "1")
     Demo(outcome, Limits.of(tape), sys.stderr).run(with_queue=not arguments.no_queue)
     _say(outcome, as_json=arguments.json)
     return max(outcome.exit_code, _plot(outcome, arguments.plot) if arguments.plot else 0)

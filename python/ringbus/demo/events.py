@@ -8,7 +8,7 @@ a step.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple, final
 
 import ringbus
 
@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     from ringbus.demo.tape import Tape
 
 SECOND_NS: Final = 1_000_000_000
-CHECKSUM_MASK: Final = (1 << 61) - 1
 
 
+@final
 class Trade(ringbus.Event):
     """A trade, and what the consumers found out about it."""
 
@@ -31,6 +31,7 @@ class Trade(ringbus.Event):
     reference: ringbus.int64 = 0
 
 
+@final
 class Quote(ringbus.Event):
     """A best bid and ask, and what the consumers found out about it."""
 
@@ -125,7 +126,8 @@ class Results:
         profit2: cash plus the position at the last middle price, doubled.
         bars: the one-second bars.
         breaches: the limits that were passed, in order.
-        checksum: over exposure and profit after every event, and over the reference price of every trade.
+        checksum: over exposure and profit after every event, and over the reference price of every trade: the hash of
+            a tuple of them and of the checksum so far, from 0.
     """
 
     events: int

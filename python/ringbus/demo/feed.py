@@ -42,9 +42,11 @@ class Lines(Protocol):
 
     def readline(self, size: int, /) -> bytes:
         """Read a line of at most `size` bytes."""
+        ...
 
     def read(self) -> bytes:
         """Read all the rest."""
+        ...
 
 
 @dataclass(frozen=True)

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 import ringbus
-from ringbus.demo.events import CHECKSUM_MASK, SECOND_NS, Bar, Breach, Limits, Quote, Trade
+from ringbus.demo.events import SECOND_NS, Bar, Breach, Limits, Quote, Trade
 
 if TYPE_CHECKING:
     import numpy.typing as npt
 
     from ringbus.demo.progress import Progress
+    from ringbus.demo.tape import Int64Array
 
 
 class Marked(Protocol):
@@ -45,16 +46,16 @@ class Book:
 
     def __init__(self) -> None:
         self.position = 0
-        self.cash = 0
+        self.cash2 = 0
         self.profit2 = 0
         self._middle2 = 0
 
-    def __call__(self, event: Trade | Quote) -> None:
+    def take(self, event: Trade | Quote) -> None:
         """Handle an event of the ring."""
-        if isinstance(event, Trade):
-            self.trade(event)
-        else:
+        if type(event) is Quote:  # half the price of isinstance() where the class has a metaclass
             self.quote(event)
+        else:
+            self.trade(event)
 
     def trade(self, trade: TradeLike) -> None:
         """Add a trade to the position."""
@@ -62,20 +63,18 @@ class Book:
         if trade.sold:
             quantity = -quantity
         self.position += quantity
-        self.cash -= price * quantity
+        self.cash2 -= 2 * price * quantity
         self._middle2 = self._middle2 or 2 * price
-        self._mark(trade)
+        value2 = self.position * self._middle2
+        trade.exposure2 = abs(value2)
+        trade.profit2 = self.profit2 = self.cash2 + value2
 
     def quote(self, quote: QuoteLike) -> None:
         """Mark the position to a new middle price."""
-        self._middle2 = quote.bid + quote.ask
-        self._mark(quote)
-
-    def _mark(self, event: Marked) -> None:
-        value2 = self.position * self._middle2
-        self.profit2 = 2 * self.cash + value2
-        event.exposure2 = abs(value2)
-        event.profit2 = self.profit2
+        self._middle2 = middle2 = quote.bid + quote.ask
+        value2 = self.position * middle2
+        quote.exposure2 = abs(value2)
+        quote.profit2 = self.profit2 = self.cash2 + value2
 
 
 class Bars:
@@ -84,49 +83,54 @@ class Bars:
     def __init__(self) -> None:
         self.bars: list[Bar] = []
         self._second = -1
+        self._end = 0
         self._reference = 0
-        self._parts: list[npt.NDArray[Any]] = []
+        self._prices: list[Int64Array] = []
+        self._quantities: list[Int64Array] = []
 
     @ringbus.batch
-    def take(self, trades: npt.NDArray[Any], first_sequence: int) -> None:  # noqa: ARG002  # the shape of a batch handler
+    def take(self, trades: npt.NDArray[Any]) -> None:
         """Handle a run of trades: a view of the slots, not a copy."""
-        while int(trades["time"][-1]) // SECOND_NS != self._second:
+        while trades["time"].item(-1) >= self._end:
             trades = self._turn(trades)
         self._keep(trades)
 
     def finish(self) -> None:
         """Close the bar that is still open."""
-        if self._parts:
-            bar = make_bar(self._second, np.concatenate(self._parts))
+        if self._prices:
+            bar = make_bar(self._second, np.concatenate(self._prices), np.concatenate(self._quantities))
             self.bars.append(bar)
             self._reference = bar.vwap
-            self._parts.clear()
+            self._prices.clear()
+            self._quantities.clear()
 
     def _turn(self, trades: npt.NDArray[Any]) -> npt.NDArray[Any]:
         """Close the open bar with the trades that are still its own, and open that of the next trade."""
-        own = int(np.searchsorted(trades["time"], (self._second + 1) * SECOND_NS))
+        own = int(np.searchsorted(trades["time"], self._end))
         if own:
             self._keep(trades[:own])
         self.finish()
-        self._second = int(trades["time"][own]) // SECOND_NS
+        self._second = trades["time"].item(own) // SECOND_NS
+        self._end = (self._second + 1) * SECOND_NS
         return trades[own:]
 
     def _keep(self, trades: npt.NDArray[Any]) -> None:
-        trades["reference"] = self._reference
-        self._parts.append(trades.copy())
+        """Copy the two columns that a bar needs: that takes a tenth of the time of copying whole rows."""
+        trades["reference"].fill(self._reference)
+        self._prices.append(trades["price"].copy())
+        self._quantities.append(trades["quantity"].copy())
 
 
-def make_bar(second: int, trades: npt.NDArray[Any]) -> Bar:
+def make_bar(second: int, prices: Int64Array, quantities: Int64Array) -> Bar:
     """Make a bar of the trades of one second.
 
     Args:
         second: the second, since 1970.
-        trades: its trades, at least one.
+        prices: the price of each of its trades, at least one.
+        quantities: their quantities.
     """
-    price, quantity = trades["price"], trades["quantity"]
-    high, low, volume, notional = price.max(), price.min(), quantity.sum(), price @ quantity
-    ends = int(price[0]), int(high), int(low), int(price[-1])
-    return Bar(second, *ends, int(volume), int(notional), len(trades))
+    ends = prices.item(0), int(prices.max()), int(prices.min()), prices.item(-1)
+    return Bar(second, *ends, int(quantities.sum()), int(prices @ quantities), len(prices))
 
 
 class Risk:
@@ -136,37 +140,43 @@ class Risk:
         self.breaches: list[Breach] = []
         self.events = 0
         self.checksum = 0
-        self._limits = limits
+        self._exposure2 = limits.exposure2
+        self._jump_bp = limits.jump_bp
         self._exposed = False
         self._jumped = False
 
-    def __call__(self, event: Trade | Quote) -> None:
+    def take(self, event: Trade | Quote) -> None:
         """Handle an event of the ring."""
-        if isinstance(event, Trade):
-            self.trade(event)
-        else:
+        if type(event) is Quote:
             self.quote(event)
+        else:
+            self.trade(event)
 
     def trade(self, trade: TradeLike) -> None:
         """Check the exposure and the price of a trade."""
-        price, reference = trade.price, trade.reference
-        self._check_exposure(trade.time, trade.exposure2, trade.profit2 + reference)
-        jumped = reference > 0 and abs(price - reference) * 10_000 > self._limits.jump_bp * reference
+        exposure2, price, reference = trade.exposure2, trade.price, trade.reference
+        self.checksum = hash((self.checksum, exposure2, trade.profit2, reference))
+        if (exposure2 > self._exposure2) is not self._exposed:
+            self._cross(trade.time, exposure2)
+        jumped = reference > 0 and abs(price - reference) * 10_000 > self._jump_bp * reference
         if jumped and not self._jumped:
-            self.breaches.append(Breach(self.events - 1, trade.time, "jump", price, reference))
+            self.breaches.append(Breach(self.events, trade.time, "jump", price, reference))
         self._jumped = jumped
+        self.events += 1
 
     def quote(self, quote: QuoteLike) -> None:
         """Check the exposure at a new middle price."""
-        self._check_exposure(quote.time, quote.exposure2, quote.profit2)
-
-    def _check_exposure(self, time: int, exposure2: int, also: int) -> None:
-        self.checksum = (31 * self.checksum + 7 * exposure2 + also) & CHECKSUM_MASK
-        limit2 = self._limits.exposure2
-        if exposure2 > limit2 and not self._exposed:
-            self.breaches.append(Breach(self.events, time, "exposure", exposure2, limit2))
-        self._exposed = exposure2 > limit2
+        exposure2 = quote.exposure2
+        self.checksum = hash((self.checksum, exposure2, quote.profit2))
+        if (exposure2 > self._exposure2) is not self._exposed:
+            self._cross(quote.time, exposure2)
         self.events += 1
+
+    def _cross(self, time: int, exposure2: int) -> None:
+        """Go over the limit of the exposure, or back under it."""
+        self._exposed = not self._exposed
+        if self._exposed:
+            self.breaches.append(Breach(self.events, time, "exposure", exposure2, self._exposure2))
 
 
 class Report:
@@ -176,8 +186,8 @@ class Report:
         self.events = 0
         self._progress = progress
 
-    def __call__(self, event: Trade | Quote, sequence: int, end_of_batch: bool) -> None:  # noqa: ARG002
-        """Handle an event of the ring."""
-        self.events += 1
-        if end_of_batch:
-            self._progress.show(self.events)
+    @ringbus.batch
+    def take(self, events: npt.NDArray[Any]) -> None:
+        """Count a run of events of one type."""
+        self.events += len(events)
+        self._progress.show(self.events)

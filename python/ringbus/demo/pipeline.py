@@ -48,9 +48,11 @@ class Pipeline:
     Args:
         limits: when risk notes a breach.
         progress: where report says how far the run is.
+        one_thread: run all consumers in the order of the graph on one thread, instead of on one each.
     """
 
-    def __init__(self, limits: Limits, progress: Progress) -> None:
+    def __init__(self, limits: Limits, progress: Progress, *, one_thread: bool = False) -> None:
+        self._one_thread = one_thread
         self.book = Book()
         self.bars = Bars()
         self.risk = Risk(limits)
@@ -59,8 +61,8 @@ class Pipeline:
     def run(self, rows: Sequence[Row], speed: float | None = None) -> RingRun:
         """Send a tape through the ring and wait until every consumer has handled all of it.
 
-        The first Ctrl-C ends the publishing only: what is in the ring is still handled, so that the results are those
-        of a whole number of events. A second one halts.
+        The first Ctrl-C ends the publishing only: what is in the ring is still handled, so that every consumer has
+        seen the same events. A second one halts.
 
         Args:
             rows: the events, see `Tape.rows`.
@@ -78,18 +80,18 @@ class Pipeline:
             start = time.perf_counter()
             interrupted = self._publish(ring, rows if speed is None else paced(rows, speed))
             lag = {name: consumer.lag for name, consumer in group.statistics().consumers.items()}
-            group.drain()
+            interrupted = self._drain(group, interrupted=interrupted)
             seconds = time.perf_counter() - start
             published, consumers = ring.cursor + 1, group.statistics().consumers
         self.bars.finish()
         return RingRun(self.results(), published, seconds, lag, consumers, interrupted)
 
-    def _group(self, ring: ringbus.RingBuffer[Trade | Quote]) -> ringbus.ConsumerGroup:
-        group = ring.consumer_group("demo")
-        group.add("book", self.book)
+    def _group(self, ring: ringbus.RingBuffer[Trade | Quote]) -> ringbus.ConsumerGroup[Trade | Quote]:
+        group = ring.consumer_group("demo", threads=1 if self._one_thread else None)
+        group.add("book", self.book.take)
         group.add("bars", self.bars.take, kinds=(Trade,))
-        group.add("risk", self.risk).depends_on("book", "bars")
-        group.add("report", self.report).depends_on("risk")
+        group.add("risk", self.risk.take).depends_on("book", "bars")
+        group.add("report", self.report.take).depends_on("risk")
         return group
 
     def _publish(self, ring: ringbus.RingBuffer[Trade | Quote], rows: Iterable[Row]) -> bool:
@@ -99,11 +101,21 @@ class Pipeline:
             return True
         return False
 
+    def _drain(self, group: ringbus.ConsumerGroup[Trade | Quote], *, interrupted: bool) -> bool:
+        try:
+            group.drain()
+        except KeyboardInterrupt:
+            if interrupted:
+                raise
+            group.drain()
+            return True
+        return interrupted
+
     def results(self) -> Results:
         """Return what the consumers have found so far."""
         book, risk = self.book, self.risk
         found = tuple(self.bars.bars), tuple(risk.breaches), risk.checksum
-        return Results(risk.events, book.position, book.cash, book.profit2, *found)
+        return Results(risk.events, book.position, book.cash2 // 2, book.profit2, *found)
 
 
 def publish(ring: ringbus.RingBuffer[Trade | Quote], rows: Iterable[Row]) -> None:

@@ -240,7 +240,7 @@ def _curve(panel: Panel, times: np.ndarray, values: np.ndarray, colour: str, wid
     points = []
     for begin, end in zip(starts, np.append(starts[1:], len(times)), strict=True):
         chosen = {begin, begin + int(values[begin:end].argmin()), begin + int(values[begin:end].argmax()), end - 1}
-        points += [(panel.px(times[index]), panel.py(values[index])) for index in sorted(chosen)]
+        points += [(panel.px(float(times[index])), panel.py(float(values[index]))) for index in sorted(chosen)]
     return [_polyline(points, colour, width)]
 
 
@@ -324,7 +324,7 @@ def _latency_panel(consumers: Mapping[str, ConsumerStatistics]) -> list[str]:
     panel = Panel(2, (-0.4, len(QUANTILES) - 0.6), (low, max(high, low + 1)))
     parts = _x_axis(panel, [(place, label) for place, (label, _) in enumerate(QUANTILES)])
     parts += _y_axis(panel, [(power, duration(10.0**power)) for power in range(low, max(high, low + 1) + 1)])
-    parts += _frame(panel, "Latency by consumer, publish to end of handler", "share of events", "latency")
+    parts += _frame(panel, "Latency by consumer, publish to hand-over", "share of events", "latency")
     for (_, curve), colour in zip(curves.items(), COLOURS, strict=False):
         parts += _marked_curve(panel, curve, colour, math.log10)
     return [*parts, *_legend(panel, list(zip(curves, COLOURS, strict=False)))]

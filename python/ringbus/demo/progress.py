@@ -10,6 +10,7 @@ if TYPE_CHECKING:
 
 _TERMINAL_SECONDS: Final = 0.1
 _PLAIN_SECONDS: Final = 5.0
+_PLAIN_FIRST_SECONDS: Final = 1.0
 
 
 class Progress:
@@ -31,7 +32,7 @@ class Progress:
         self._total = total
         self._moving = stream is not None and stream.isatty()
         self._start = time.monotonic()
-        self._next = self._start
+        self._next = self._start + (0.0 if self._moving else _PLAIN_FIRST_SECONDS)
 
     def show(self, count: int) -> None:
         """Say how far it is, if it was not said a moment ago.

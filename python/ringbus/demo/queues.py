@@ -11,7 +11,7 @@ import threading
 import time
 from dataclasses import dataclass
 from queue import Queue
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias, final
 
 from ringbus.demo.events import SECOND_NS, Bar, Limits, Results
 from ringbus.demo.handlers import Book, Risk
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from ringbus.demo.tape import Row
 
 
+@final
 @dataclass(slots=True)
 class PlainTrade:
     """A trade as an ordinary object."""
@@ -37,6 +38,7 @@ class PlainTrade:
     reference: int = 0
 
 
+@final
 @dataclass(slots=True)
 class PlainQuote:
     """A quote as an ordinary object."""
@@ -67,7 +69,7 @@ class PlainBars:
 
     def take(self, event: Event) -> None:
         """Handle an event; quotes pass."""
-        if not isinstance(event, PlainTrade):
+        if type(event) is PlainQuote:
             return
         second = event.time // SECOND_NS
         if second != self._second:
@@ -100,7 +102,7 @@ class Stage(threading.Thread):
     """
 
     def __init__(self, name: str, handle: Callable[[Event], None], after: EventQueue | None) -> None:
-        super().__init__(name=name)
+        super().__init__(name=name, daemon=True)  # a second Ctrl-C must not wait for it
         self.inbox: EventQueue = Queue(CAPACITY)
         self.error: Exception | None = None
         self._handle = handle
@@ -108,10 +110,10 @@ class Stage(threading.Thread):
 
     def run(self) -> None:
         """Work until the end is seen; after an error, only hand on, so that nobody waits for ever."""
-        take, after = self.inbox.get, self._after
+        take, after, handle = self.inbox.get, self._after, self._handle
         try:
             while (event := take()) is not None:
-                self._handle(event)
+                handle(event)
                 if after is not None:
                     after.put(event)
         except Exception as error:  # noqa: BLE001  # raised again by the thread that joins
@@ -128,15 +130,16 @@ class QueuePipeline:
     Args:
         limits: when risk notes a breach.
         progress: where to say how far the run is.
+        one_thread: call the four one after the other on one thread, behind a single queue.
     """
 
-    def __init__(self, limits: Limits, progress: Progress) -> None:
+    def __init__(self, limits: Limits, progress: Progress, *, one_thread: bool = False) -> None:
         self.book, self.bars, self.risk = Book(), PlainBars(), Risk(limits)
         self._progress = progress
         self._reported = 0
         handlers = {"report": self._report, "risk": self._watch, "bars": self.bars.take, "book": self._mark}
         self._stages: list[Stage] = []
-        for name, handle in handlers.items():
+        for name, handle in {"all": self._all}.items() if one_thread else handlers.items():
             self._stages.append(Stage(name, handle, self._stages[-1].inbox if self._stages else None))
 
     def run(self, rows: Sequence[Row]) -> tuple[Results, float]:
@@ -163,24 +166,35 @@ class QueuePipeline:
     def _publish(self, rows: Sequence[Row]) -> None:
         send = self._stages[-1].inbox.put
         for row in rows:
-            send(PlainTrade(*row[1:]) if row[0] else PlainQuote(*row[1:]))
+            if row[0]:
+                _, when, price, quantity, sold = row
+                send(PlainTrade(when, price, quantity, sold))
+            else:
+                _, when, bid, bid_quantity, ask, ask_quantity = row
+                send(PlainQuote(when, bid, bid_quantity, ask, ask_quantity))
 
     def _mark(self, event: Event) -> None:
-        if isinstance(event, PlainTrade):
-            self.book.trade(event)
-        else:
+        if type(event) is PlainQuote:
             self.book.quote(event)
+        else:
+            self.book.trade(event)
 
     def _watch(self, event: Event) -> None:
-        if isinstance(event, PlainTrade):
-            self.risk.trade(event)
-        else:
+        if type(event) is PlainQuote:
             self.risk.quote(event)
+        else:
+            self.risk.trade(event)
 
     def _report(self, event: Event) -> None:  # noqa: ARG002  # it only counts
         self._reported += 1
         if self._reported % 1024 == 0:
             self._progress.show(self._reported)
+
+    def _all(self, event: Event) -> None:
+        self._mark(event)
+        self.bars.take(event)
+        self._watch(event)
+        self._report(event)
 
     def _results(self) -> Results:
         for stage in self._stages:
@@ -189,4 +203,4 @@ class QueuePipeline:
         self.bars.finish()
         book, risk = self.book, self.risk
         found = tuple(self.bars.bars), tuple(risk.breaches), risk.checksum
-        return Results(risk.events, book.position, book.cash, book.profit2, *found)
+        return Results(risk.events, book.position, book.cash2 // 2, book.profit2, *found)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from ringbus.demo.events import SECOND_NS, Bar, Breach, Results
 from ringbus.demo.pipeline import CAPACITY
+from ringbus.demo.tape import sample_path
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -116,7 +117,8 @@ def table(outcome: Outcome) -> str:
     """
     parts = [_headline(outcome)]
     if outcome.ring is not None:
-        parts += [_speeds(outcome, outcome.ring), _consumers(outcome.ring), _found(outcome.tape, outcome.ring.results)]
+        consumers = _consumers(outcome.ring, full=outcome.speed is None)
+        parts += [_speeds(outcome, outcome.ring), consumers, _found(outcome.tape, outcome.ring.results)]
     parts.append(_verdict(outcome))
     return "\n\n".join(parts)
 
@@ -124,8 +126,9 @@ def table(outcome: Outcome) -> str:
 def _headline(outcome: Outcome) -> str:
     tape, feed = outcome.tape, outcome.feed
     kinds = f"{counted(feed.trades, 'trade')} and {counted(feed.quotes, 'best quote')}"
-    head = f"{tape.symbol}: {kinds} over {tape.duration_ns / SECOND_NS:,.1f} s, from {feed.path}"
-    return "\n".join([head, *bad_input(feed)])
+    head = f"{tape.symbol}: {kinds} over {tape.duration_ns / SECOND_NS:,.1f} s"
+    own = f"{feed.path.name}, which comes with ringbus"
+    return "\n".join([head, f"from {own if feed.path == sample_path() else feed.path}", *bad_input(feed)])
 
 
 def _speeds(outcome: Outcome, ring: RingRun) -> str:
@@ -133,12 +136,17 @@ def _speeds(outcome: Outcome, ring: RingRun) -> str:
     for name, side in (("queue.Queue", outcome.queue), ("plain loop", outcome.loop)):
         if side is not None:
             rows.append(_speed(name, side.results.events, side.seconds))
-    lines = list(columns(rows))
+    lines = [*columns(rows), _threads(outcome)]
     if outcome.queue is not None:
         lines.append(f"The ring is {_ratio(ring, outcome.queue):.1f} x as fast as queue.Queue.")
     if outcome.queue_note:
         lines.append(f"queue.Queue: {outcome.queue_note}.")
     return "\n".join(lines)
+
+
+def _threads(outcome: Outcome) -> str:
+    consumers = "one thread for all consumers" if outcome.one_thread else "a thread for each consumer"
+    return f"One producer and {consumers}{'' if outcome.queue is None else ', on the ring as with the queues'}."
 
 
 def _speed(name: str, events: int, seconds: float) -> tuple[str, ...]:
@@ -149,18 +157,18 @@ def _ratio(ring: RingRun, queue: Side) -> float:
     return (ring.published / max(ring.seconds, 1e-9)) / (queue.results.events / max(queue.seconds, 1e-9))
 
 
-def _consumers(ring: RingRun) -> str:
+def _consumers(ring: RingRun, *, full: bool) -> str:
     header = ("consumer", "events", "batches", "mean batch", "lag", "P50", "P99", "P99.9")
     rows = [header, *(_consumer(name, figures, ring.lag[name]) for name, figures in ring.consumers.items())]
     left = sum(figures.lag for figures in ring.consumers.values())
-    return "\n".join(
-        [
-            *columns(rows),
-            f"lag: events behind when the last one had been published; {left} after the drain.",
-            "P50 to P99.9: from the publish to the end of the handler; as fast as it goes, that is mostly",
-            f"waiting in the {CAPACITY:,} slots of the ring (try --speed 10x).",
-        ]
-    )
+    lines = [
+        *columns(rows),
+        f"lag: events behind when the last one had been published; {left} after the drain.",
+        "P50 to P99.9: from the publish of an event to its hand-over to the handler.",
+    ]
+    if full:
+        lines.append(f"Most of it is the wait in the {CAPACITY:,} slots of a full ring: try --speed 10x.")
+    return "\n".join(lines)
 
 
 def _consumer(name: str, figures: ConsumerStatistics, lag: int) -> tuple[str, ...]:
@@ -178,9 +186,9 @@ def _found(tape: Tape, results: Results) -> str:
         f"position  {decimal(results.position, tape.quantity_places)}, profit {half(results.profit2, money)}",
     ]
     if results.bars:
-        lines.insert(1, f"          last one: {_bar(tape, results.bars[-1])}")
+        lines[1:1] = [f"          {line}" for line in _bar(tape, results.bars[-1])]
     if results.breaches:
-        lines.insert(-1, f"          last one: {_breach(tape, results.breaches[-1])}")
+        lines.insert(-1, f"          last {_breach(tape, results.breaches[-1])}")
     return "\n".join(lines)
 
 
@@ -189,11 +197,12 @@ def _by_rule(breaches: Sequence[Breach]) -> str:
     return " (" + ", ".join(f"{rule} {count:,}" for rule, count in sorted(counts.items())) + ")" if counts else ""
 
 
-def _bar(tape: Tape, bar: Bar) -> str:
-    names = ("open", "high", "low", "close", "vwap")
+def _bar(tape: Tape, bar: Bar) -> tuple[str, str]:
+    names = ("open", "high", "low", "close")
     prices = " ".join(f"{name} {decimal(getattr(bar, name), tape.price_places)}" for name in names)
-    volume = decimal(bar.volume, tape.quantity_places)
-    return f"{clock(bar.second * SECOND_NS)} {prices} volume {volume} in {counted(bar.trades, 'trade')}"
+    average, volume = decimal(bar.vwap, tape.price_places), decimal(bar.volume, tape.quantity_places)
+    moment = clock(bar.second * SECOND_NS).partition(".")[0]
+    return f"last {moment} {prices}", f"     vwap {average}, volume {volume} in {counted(bar.trades, 'trade')}"
 
 
 def _breach(tape: Tape, breach: Breach) -> str:
@@ -216,18 +225,18 @@ def _verdict(outcome: Outcome) -> str:
         if differences:
             lines.append(f"DIFFERENT: the results of {name} are not those of the plain loop: {', '.join(differences)}.")
         else:
-            lines.append(f"{name}: results equal to those of a plain Python loop over the same events, in this run.")
+            lines.append(f"{name}: results equal to those of a plain Python loop over the same events.")
     if outcome.differences:
-        lines.append(f"Compared exactly, as integers: {COMPARED}.")
+        lines.append(f"All computed in this run and compared exactly, as integers:\n{COMPARED}.")
     return "\n".join(lines)
 
 
 def _interruption(outcome: Outcome) -> str:
     total = len(outcome.tape)
     if outcome.ring is None:
-        return f"Interrupted: the ring was halted before its {total:,} events were through; there are no results."
+        return f"Interrupted: the ring was halted before its {total:,} events were through.\nThere are no results."
     done = f"{outcome.ring.published:,} of {total:,} events went through the ring, each handled by every consumer"
-    return f"Interrupted (in the step: {outcome.interrupted}): {done}."
+    return f"Interrupted (in the step: {outcome.interrupted}).\n{done}."
 
 
 def document(outcome: Outcome) -> dict[str, Any]:
@@ -239,6 +248,7 @@ def document(outcome: Outcome) -> dict[str, Any]:
     return {
         "tape": _tape(outcome.tape, outcome.feed),
         "speed": outcome.speed,
+        "threads": 1 if outcome.one_thread else "each",
         "ring": outcome.ring and _ring(outcome.ring),
         "queue": outcome.queue and _side(outcome.queue),
         "queue_note": outcome.queue_note or None,

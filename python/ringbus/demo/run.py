@@ -40,6 +40,7 @@ class Outcome:
         tape: the tape.
         feed: how reading it went.
         speed: how many times as fast as its own clock it was replayed; None: as fast as possible.
+        one_thread: whether one thread runs all consumers; otherwise each has its own.
         ring: the run on the ring.
         loop: the plain loop over the events that were published.
         queue: the run on queue.Queue.
@@ -50,6 +51,7 @@ class Outcome:
     tape: Tape
     feed: FeedReport
     speed: float | None = None
+    one_thread: bool = False
     ring: RingRun | None = None
     loop: Side | None = None
     queue: Side | None = None
@@ -115,7 +117,7 @@ class Demo:
     def _ring(self, rows: list[Row]) -> int:
         progress = Progress(self._stream, "ring", "events", len(rows))
         try:
-            run = Pipeline(self._limits, progress).run(rows, self.outcome.speed)
+            run = self._pipeline(progress).run(rows, self.outcome.speed)
         except BaseException:
             progress.abandon()
             raise
@@ -137,12 +139,18 @@ class Demo:
             return
         progress = Progress(self._stream, "queue.Queue", "events", len(rows))
         try:
-            self.outcome.queue = Side(*QueuePipeline(self._limits, progress).run(rows))
+            self.outcome.queue = Side(*self._queues(progress).run(rows))
         except BaseException:
             self.outcome.queue_note = "interrupted"
             progress.abandon()
             raise
         progress.done(len(rows))
+
+    def _pipeline(self, progress: Progress) -> Pipeline:
+        return Pipeline(self._limits, progress, one_thread=self.outcome.one_thread)
+
+    def _queues(self, progress: Progress) -> QueuePipeline:
+        return QueuePipeline(self._limits, progress, one_thread=self.outcome.one_thread)
 
     def _why_no_queue(self, *, with_queue: bool) -> str:
         if not with_queue:

@@ -1,0 +1,1 @@
+"""What ringbus is measured against, each written as well as it can be."""

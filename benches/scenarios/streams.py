@@ -1,0 +1,25 @@
+"""One producer's thread and one handler's thread against queues."""
+
+from __future__ import annotations
+
+import ours.pipelines
+import peers.loops
+import peers.queues
+from measure import Bar, Table, compare
+
+
+def run(quick: bool) -> Table:
+    """A stream of events of four fields between two threads."""
+    sides = {
+        "the loop itself": peers.loops.empty,
+        "ring, single producer": ours.pipelines.stream("single"),
+        "ring, multi producer": ours.pipelines.stream("multi"),
+        "queue.SimpleQueue of tuples": peers.queues.stream(peers.queues.simple),
+        "queue.Queue of tuples": peers.queues.stream(peers.queues.bounded),
+    }
+    bars = [
+        Bar("ring, single producer", "queue.Queue of tuples", 15, aim=25),
+        Bar("ring, multi producer", "queue.Queue of tuples", 15, aim=25),
+    ]
+    note = "2 Python threads, from the first publish until the last event is handled; capacity 8192, SimpleQueue has none"
+    return compare("1 producer thread, 1 Python handler thread, 4 fields", note, sides, bars, 60_000 if quick else 300_000)
