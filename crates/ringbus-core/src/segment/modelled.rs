@@ -36,6 +36,7 @@ pub struct Backing {
     _consumers: Vec<ConsumerEntry>,
     _available: Vec<AtomicU32>,
     _slots: Vec<ModelSlot>,
+    bytes: crate::sync::Mutex<std::collections::HashSet<i64>>,
 }
 
 impl Backing {
@@ -51,6 +52,7 @@ impl Backing {
             _consumers: (0..MAX_CONSUMERS).map(|_| ConsumerEntry::default()).collect(),
             _available: (0..words).map(|_| AtomicU32::new(0)).collect(),
             _slots: (0..geometry.capacity).map(|_| ModelSlot::default()).collect(),
+            bytes: crate::sync::Mutex::new(std::collections::HashSet::new()),
         };
         let parts = Parts {
             state: NonNull::from(&*backing._state),
@@ -63,5 +65,10 @@ impl Backing {
             slots: NonNull::from(backing._slots.as_slice()).cast(),
         };
         Ok((backing, parts))
+    }
+
+    /// The bytes of the lock file that somebody holds.
+    pub(super) fn bytes(&self) -> &crate::sync::Mutex<std::collections::HashSet<i64>> {
+        &self.bytes
     }
 }
