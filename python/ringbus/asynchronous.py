@@ -109,7 +109,7 @@ class AsyncProcessor:
     async def _handle(self, sequence: int, event: object) -> bool:
         try:
             answer = await self._handler(*(event, sequence, True)[: self._arity])
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 (the policy decides what follows)
             return self._go_on(error, sequence, event)
         if answer is DECLINE:
             return self._go_on(None, sequence, event)
@@ -132,6 +132,6 @@ class AsyncProcessor:
             answer = hook()
             if inspect.isawaitable(answer):
                 await answer
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 (the policy decides what follows)
             return self._report(error, self.sequence, None)
         return True

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from ringbus import _core
 from ringbus.asynchronous import AsyncProcessor
@@ -12,7 +12,7 @@ from ringbus.statistics import ConsumerStatistics, Latency, Row, consumer_statis
 if TYPE_CHECKING:
     from ringbus.group import ConsumerGroup
 
-Runner = _core.Processor | AsyncProcessor
+Runner: TypeAlias = _core.Processor | AsyncProcessor
 
 
 class Consumer:
@@ -23,7 +23,7 @@ class Consumer:
 
     __slots__ = ("__weakref__", "_group", "_last", "depends_on_names", "name", "runners")
 
-    def __init__(self, group: ConsumerGroup[object], name: str, runners: list[Runner]) -> None:
+    def __init__(self, group: ConsumerGroup[Any], name: str, runners: list[Runner]) -> None:
         """Name the runners: one, or one a worker."""
         self._group = group
         self.name = name

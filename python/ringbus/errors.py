@@ -13,7 +13,7 @@ def _short(value: object, limit: int = 80) -> str:
     """The representation of a value, cut in the middle, even when the value cannot represent itself."""
     try:
         text = repr(value)
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 (an error message must not fail)
         text = f"<{type(value).__name__} whose repr raises {type(error).__name__}>"
     half = limit // 2 - 2
     return text if len(text) <= limit else f"{text[:half]} .. {text[-half:]}"

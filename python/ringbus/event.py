@@ -6,9 +6,11 @@ that are a pointer to their data: in a slot of a ring while a handler has them, 
 
 from __future__ import annotations
 
+import itertools
 import sys
+import types
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, ClassVar, Self, dataclass_transform
+from typing import Any, ClassVar, Self, dataclass_transform
 
 import numpy as np
 
@@ -23,6 +25,8 @@ class EventMeta(_core.EventType):
     """Lays an event class out when it is made."""
 
     __columns__: tuple[Column, ...] = ()
+    __schema__: _core.Schema
+    dtype: np.dtype[np.void]
 
     def __new__(mcs, name: str, bases: tuple[type, ...], namespace: dict[str, Any], **options: Any) -> EventMeta:
         """Make the class, its NumPy type, its native schema, and a descriptor for each field."""
@@ -66,10 +70,16 @@ def _check_names(cls: EventMeta, own: list[Column]) -> None:
 def _lay_out(cls: EventMeta, columns: list[Column]) -> None:
     dtype = layout(columns)
     schema = native_schema(cls.__name__, columns, dtype)
-    _core.bind(cls, schema)
+    _core.bind(cls, schema, methods=_has_methods(cls))
     facts = {"dtype": dtype, "__schema__": schema, "__columns__": tuple(columns), "__match_args__": ()}
     for name, value in facts.items():
         type.__setattr__(cls, name, value)
+
+
+def _has_methods(cls: EventMeta) -> bool:
+    """Does the class, or a base of it below Event, define functions to call on an instance?"""
+    own = itertools.takewhile(lambda base: base is not Event, cls.__mro__)
+    return any(isinstance(value, types.FunctionType) for base in own for value in vars(base).values())
 
 
 class Event(_core.Event, metaclass=EventMeta):
@@ -104,7 +114,8 @@ class Event(_core.Event, metaclass=EventMeta):
 
     dtype: ClassVar[np.dtype[np.void]]
     __schema__: ClassVar[_core.Schema]
-    __hash__: ClassVar[None]  # type: ignore[assignment]  # a mutable object cannot be hashed
+    # A mutable object cannot be hashed.
+    __hash__: ClassVar[None]  # type: ignore[assignment]  # pyright: ignore[reportIncompatibleMethodOverride]
 
     @classmethod
     def from_record(cls, record: np.void | np.ndarray[tuple[()], np.dtype[np.void]], *, published_ns: int = 0) -> Self:

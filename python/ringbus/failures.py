@@ -70,7 +70,7 @@ class Failures:
         def target() -> None:
             try:
                 run()
-            except BaseException as error:
+            except BaseException as error:  # noqa: BLE001 (kept, and raised where the group is left)
                 owner = group()
                 if owner is not None:
                     owner.fail(error)
@@ -90,7 +90,7 @@ def _decide(
     failure = _handler_error(error, sequence, event, consumer.name)
     try:
         policy.handle(failure if error is None else error, sequence, event, consumer)
-    except BaseException as raised:
+    except BaseException as raised:  # noqa: BLE001 (what a policy raises halts the group)
         if raised is not error and raised is not failure:
             failure.__cause__ = raised
         return failure
@@ -107,5 +107,5 @@ def _handler_error(error: BaseException | None, sequence: int, event: object, co
 def _shown(event: object) -> str:
     try:
         return repr(event)
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 (an error message must not fail)
         return f"<{type(event).__name__} whose repr raises {type(error).__name__}>"

@@ -10,7 +10,7 @@ import datetime
 import decimal as decimals
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final, cast
 
 import numpy as np
 
@@ -62,7 +62,7 @@ def text(size: int, *, default: str | _Missing = MISSING) -> str:
         size: the room in bytes, not in characters; from 1 on.
         default: the text when the field is not named.
     """
-    return _declared(FieldSpec("text", np.dtype(f"S{_room('text', size)}"), default))
+    return cast("str", FieldSpec("text", np.dtype(f"S{_room('text', size)}"), default))
 
 
 def blob(size: int, *, default: bytes | bytearray | memoryview | _Missing = MISSING) -> bytes:
@@ -75,7 +75,7 @@ def blob(size: int, *, default: bytes | bytearray | memoryview | _Missing = MISS
         default: the bytes when the field is not named.
     """
     stored = np.dtype([("length", "<u4"), ("data", f"V{_room('blob', size)}")])
-    return _declared(FieldSpec("blob", stored, default))
+    return cast("bytes", FieldSpec("blob", stored, default))
 
 
 def array(dtype: DTypeLike, shape: int | tuple[int, ...], *, default: ArrayLike | _Missing = MISSING) -> Any:
@@ -93,7 +93,7 @@ def array(dtype: DTypeLike, shape: int | tuple[int, ...], *, default: ArrayLike 
         out: `shape`, `dtype`.
     """
     sides = (shape,) if isinstance(shape, int) else tuple(shape)
-    if not sides or not all(isinstance(side, int) and side > 0 for side in sides):
+    if not sides or not all(_is_whole(side) and side > 0 for side in sides):
         raise SchemaError(f"array() takes a shape of positive lengths, got {shape!r}", "write array('f8', 3)")
     base = fixed_dtype(dtype, "array")
     if base.subdtype is not None:
@@ -128,9 +128,9 @@ def decimal(places: int, *, default: decimals.Decimal | int | _Missing = MISSING
         places: from 0 to 18; 8 leave room for 92 billion.
         default: the number when the field is not named.
     """
-    if isinstance(places, bool) or not isinstance(places, int) or not 0 <= places <= MOST_PLACES:
+    if not _is_whole(places) or not 0 <= places <= MOST_PLACES:
         raise SchemaError(f"decimal() takes 0 to {MOST_PLACES} places, got {places!r}", "choose fewer places")
-    return _declared(FieldSpec("decimal", np.dtype("<i8"), default, places))
+    return cast("decimals.Decimal", FieldSpec("decimal", np.dtype("<i8"), default, places))
 
 
 def native_kind(dtype: np.dtype[Any]) -> str:
@@ -207,8 +207,12 @@ def _described(base: np.dtype[Any], shape: tuple[int, ...]) -> str:
     return f"{base} of the shape {shape}" if shape else f"a {base}"
 
 
+def _is_whole(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
 def _room(who: str, size: int) -> int:
-    if isinstance(size, bool) or not isinstance(size, int) or not 1 <= size < 2**31:
+    if not _is_whole(size) or not 1 <= size < 2**31:
         raise SchemaError(f"{who}() takes a size in bytes from 1 on, got {size!r}", f"write {who}(16)")
     return size
 

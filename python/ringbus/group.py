@@ -12,14 +12,15 @@ import time
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from types import SimpleNamespace, TracebackType
-from typing import TYPE_CHECKING, Any, Generic, Literal, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Literal, Self, TypedDict, TypeVar, Unpack, overload
 
 from ringbus import _core, lifecycle
 from ringbus.asynchronous import AsyncProcessor
 from ringbus.consumer import Consumer, Runner
 from ringbus.errors import ClaimError, ConfigurationError, PeerDiedError, TopologyError, WaitTimeout
 from ringbus.failures import Failures
-from ringbus.handlers import indices, shape_of
+from ringbus.generics import E, Handler, Rows, T
+from ringbus.handlers import Shape, indices, shape_of
 from ringbus.policies import DECLINE, OnError, Policy, policy
 from ringbus.poller import reader_facts
 from ringbus.statistics import GroupStatistics, Row
@@ -28,11 +29,24 @@ from ringbus.waits import WaitStrategy, wait_strategy
 if TYPE_CHECKING:
     from ringbus.ring import RingBuffer
 
-E = TypeVar("E")
 H = TypeVar("H", bound=Callable[..., Any])
 
 _SLICE = 0.05
 """Seconds between looks at failures while a drain waits."""
+
+
+class ConsumerOptions(TypedDict, Generic[E], total=False):
+    """The options of `ConsumerGroup.add`, but for `kinds`."""
+
+    wait: str | WaitStrategy | None
+    max_batch: int | None
+    on_error: OnError | None
+    gating: bool
+    start: int | str | None
+    workers: int
+    key: str | Callable[[E], object] | None
+    depends_on: Sequence[str]
+    timeout: float | None
 
 
 class ConsumerGroup(Generic[E]):
@@ -71,12 +85,56 @@ class ConsumerGroup(Generic[E]):
         self._state = "new"
         self._threads: list[threading.Thread] = []
         self._tasks: list[asyncio.Task[None]] = []
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self.failures = Failures(name)
         lifecycle.register(self)
 
     # -- building ---------------------------------------------------------------------------------------------
 
+    @overload
+    def add(
+        self, name: str, handler: Handler[T], *, kinds: Sequence[type[T]], **options: Unpack[ConsumerOptions[T]]
+    ) -> Consumer: ...
+    @overload
+    def add(
+        self, name: str, handler: Callable[[E], object], *, kinds: None = None, **options: Unpack[ConsumerOptions[E]]
+    ) -> Consumer: ...
+    @overload
+    def add(
+        self,
+        name: str,
+        handler: Callable[[E, int], object],
+        *,
+        kinds: None = None,
+        **options: Unpack[ConsumerOptions[E]],
+    ) -> Consumer: ...
+    @overload
+    def add(
+        self,
+        name: str,
+        handler: Callable[[E, int, bool], object],
+        *,
+        kinds: None = None,
+        **options: Unpack[ConsumerOptions[E]],
+    ) -> Consumer: ...
+    @overload
+    def add(
+        self,
+        name: str,
+        handler: Callable[[Rows], object],
+        *,
+        kinds: Sequence[type] | None = None,
+        **options: Unpack[ConsumerOptions[E]],
+    ) -> Consumer: ...
+    @overload
+    def add(
+        self,
+        name: str,
+        handler: Callable[[Rows, int], object],
+        *,
+        kinds: Sequence[type] | None = None,
+        **options: Unpack[ConsumerOptions[E]],
+    ) -> Consumer: ...
     def add(
         self,
         name: str,
@@ -88,7 +146,7 @@ class ConsumerGroup(Generic[E]):
         gating: bool = True,
         start: int | str | None = None,
         workers: int = 1,
-        key: str | Callable[[E], object] | None = None,
+        key: str | Callable[[Any], object] | None = None,
         kinds: Sequence[type] | None = None,
         depends_on: Sequence[str] = (),
         timeout: float | None = None,
@@ -124,16 +182,18 @@ class ConsumerGroup(Generic[E]):
         types = tuple(kinds) if kinds is not None else shape.types
         facts = reader_facts(
             name,
-            indices(types, self.ring.event_types, f"consumer {name!r}"),  # type: ignore[arg-type] # checked there
-            self._wait if wait is None else wait_strategy(wait),
-            max_batch,
-            gating,
-            start,
+            indices(types, self.ring.event_types, f"consumer {name!r}"),
+            wait=self._wait if wait is None else wait_strategy(wait),
+            max_batch=max_batch,
+            gating=gating,
+            start=start,
         )
         _check_workers(name, workers, key, shape.kind, gating)
         own_policy = self._policy if on_error is None else policy(on_error)
         entries = self._entries_for(name, depends_on)
-        consumer = self._join(name, handler, facts, shape.kind, shape.arity, (workers, key), own_policy, timeout)
+        consumer = self._join(
+            name, handler, facts, shape, workers=workers, key=key, own_policy=own_policy, timeout=timeout
+        )
         consumer.depends_on_names = tuple(depends_on)
         for runner in consumer.runners:
             runner.depend_on(entries)
@@ -143,7 +203,9 @@ class ConsumerGroup(Generic[E]):
             self._start_runners(consumer.runners)
         return consumer
 
-    def consumer(self, name: str, **options: Any) -> Callable[[H], H]:
+    def consumer(
+        self, name: str, *, kinds: Sequence[type] | None = None, **options: Unpack[ConsumerOptions[E]]
+    ) -> Callable[[H], H]:
         """Add the decorated function as a consumer; takes the options of `add`.
 
         Example:
@@ -152,7 +214,7 @@ class ConsumerGroup(Generic[E]):
         """
 
         def decorate(handler: H) -> H:
-            self.add(name, handler, **options)
+            self.add(name, handler, kinds=kinds, **options)
             return handler
 
         return decorate
@@ -173,25 +235,25 @@ class ConsumerGroup(Generic[E]):
         name: str,
         handler: Callable[..., Any],
         facts: SimpleNamespace,
-        kind: str,
-        arity: int,
-        work: tuple[int, str | Callable[[E], object] | None],
+        shape: Shape,
+        *,
+        workers: int,
+        key: str | Callable[[Any], object] | None,
         own_policy: Policy,
         timeout: float | None,
     ) -> Consumer:
-        workers, key = work
         runners: list[Runner] = []
         consumer = Consumer(self, name, runners)
         report = self.failures.reporter(weakref.ref(self), weakref.ref(consumer), own_policy)
         native = self.ring._ring
-        if kind == "async":
-            runners.append(AsyncProcessor(native, facts, handler, arity, report))
+        if shape.kind == "async":
+            runners.append(AsyncProcessor(native, facts, handler, shape.arity, report))
             return consumer
         shared = _core.Work() if workers > 1 and key is None else None
         for number in range(workers):
             facts.name = name if workers == 1 else f"{name}/{number}"
             worker = (number, workers, key) if workers > 1 else None
-            what = _handler_facts(handler, kind, arity, report, timeout, worker, shared)
+            what = _handler_facts(handler, shape, report, timeout=timeout, worker=worker, work=shared)
             runners.append(_core.Processor(native, facts, what))
         if shared is not None:
             shared.start_at(max(runner.sequence for runner in runners))
@@ -267,7 +329,7 @@ class ConsumerGroup(Generic[E]):
 
     @property
     def state(self) -> str:
-        """ "new", "running", "stopped" or "failed"."""
+        """One of "new", "running", "stopped" and "failed"."""
         return "failed" if self.failures else self._state
 
     def start(self) -> Self:
@@ -286,11 +348,11 @@ class ConsumerGroup(Generic[E]):
             self._check_graph({})
             self._state = "running"
             self.ring._ring.fail(None)
-        lifecycle.running(self)
-        if self._one_thread:
-            self._start_one_thread()
-        else:
-            self._start_runners([runner for consumer in self for runner in consumer.runners])
+            lifecycle.running(self)
+            if self._one_thread:
+                self._start_one_thread()
+            else:
+                self._start_runners([runner for consumer in self for runner in consumer.runners])
         return self
 
     def _start_runners(self, runners: Iterable[Runner]) -> None:
@@ -310,8 +372,9 @@ class ConsumerGroup(Generic[E]):
     def _start_thread(self, run: Callable[[], None], name: str) -> None:
         target = self.failures.guarded(weakref.ref(self), run, name)
         thread = threading.Thread(target=target, name=f"ringbus-{self.name}-{name}", daemon=True)
-        self._threads.append(thread)
-        thread.start()
+        with self._lock:  # so that nobody joins a thread that is not started yet
+            self._threads.append(thread)
+            thread.start()
 
     def _ordered(self) -> list[Any]:
         return [runner for name in self._check_graph({}) for runner in self._consumers[name].runners]
@@ -437,7 +500,9 @@ class ConsumerGroup(Generic[E]):
 
     def _finish(self) -> None:
         """Join the threads and leave the ring; once."""
-        self._join_threads(self._threads)
+        with self._lock:
+            threads = list(self._threads)
+        self._join_threads(threads)
         with self._lock:
             if self._state == "stopped":
                 return
@@ -543,9 +608,7 @@ class ConsumerGroup(Generic[E]):
         """Return what the group's consumers have counted; after the stop, what they had counted by then."""
         rows, cursor = self.rows()
         state = "running" if self.state == "manual" else self.state
-        return GroupStatistics(
-            self.name, state, {consumer.name: consumer.summary(rows, cursor) for consumer in self}
-        )
+        return GroupStatistics(self.name, state, {consumer.name: consumer.summary(rows, cursor) for consumer in self})
 
     def __repr__(self) -> str:
         return f"<ConsumerGroup {self.name!r}, {self.state}: {', '.join(self._consumers) or 'no consumers'}>"
@@ -567,7 +630,7 @@ def _events(runners: Iterable[_core.Processor]) -> int:
     return sum(runner.events for runner in runners)
 
 
-def _check_workers(name: str, workers: int, key: object, kind: str, gating: bool) -> None:
+def _check_workers(name: str, workers: object, key: object, kind: str, gating: bool) -> None:
     if isinstance(workers, bool) or not isinstance(workers, int) or not 1 <= workers <= 32:
         raise ConfigurationError(f"{name!r} has workers={workers!r}", "use 1 to 32")
     if key is not None and workers == 1:
@@ -584,17 +647,17 @@ def _check_workers(name: str, workers: int, key: object, kind: str, gating: bool
 
 def _handler_facts(
     handler: Callable[..., Any],
-    kind: str,
-    arity: int,
+    shape: Shape,
     report: Callable[[BaseException | None, int, object], bool],
+    *,
     timeout: float | None,
     worker: tuple[int, int, object] | None,
     work: _core.Work | None,
 ) -> SimpleNamespace:
     return SimpleNamespace(
         callable=handler,
-        batch=kind == "batch",
-        arity=arity,
+        batch=shape.kind == "batch",
+        arity=shape.arity,
         on_start=getattr(handler, "on_start", None),
         on_shutdown=getattr(handler, "on_shutdown", None),
         on_timeout=getattr(handler, "on_timeout", None),

@@ -75,8 +75,8 @@ def shape_of(name: str, handler: object) -> Shape:
 
 def _function(handler: Callable[..., object]) -> Callable[..., object]:
     """The function that runs: an object's `__call__`, a partial's function."""
-    while hasattr(handler, "func") and not inspect.isfunction(handler):
-        handler = handler.func
+    while not inspect.isfunction(handler) and callable(inner := getattr(handler, "func", None)):
+        handler = inner
     if inspect.isroutine(handler) or isinstance(handler, type):
         return handler
     return typing.cast("Callable[..., object]", type(handler).__call__)
@@ -119,7 +119,7 @@ def event_types(annotation: object) -> tuple[EventMeta, ...]:
     return ()
 
 
-def indices(wanted: Sequence[EventMeta], ring_types: Sequence[EventMeta], who: str) -> list[int] | None:
+def indices(wanted: Sequence[object], ring_types: Sequence[EventMeta], who: str) -> list[int] | None:
     """The places of the wanted types among the ring's; None is all.
 
     Raises:

@@ -62,5 +62,5 @@ def _stop_all() -> None:
                 group.end_at_exit(limit)
             else:
                 group.end_at_exit(0.0)
-        except BaseException as error:
-            print(f"ringbus: group {group.name!r} at exit: {type(error).__name__}: {error}", file=sys.stderr)
+        except BaseException as error:  # noqa: BLE001 (nobody is left to catch it, and the others have to stop too)
+            sys.stderr.write(f"ringbus: group {group.name!r} at exit: {type(error).__name__}: {error}\n")

@@ -63,7 +63,7 @@ class Halt:
 OnError = Literal["halt", "skip"] | Policy
 
 
-def policy(on_error: OnError) -> Policy:
+def policy(on_error: object) -> Policy:
     """Return the policy that a name or an object stands for.
 
     Raises:

@@ -7,22 +7,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from types import SimpleNamespace, TracebackType
-from typing import Any, Generic, Self, TypeVar, cast
-
-import numpy as np
-import numpy.typing as npt
+from typing import Any, Generic, Self, cast
 
 from ringbus import _core
 from ringbus.errors import ConfigurationError
+from ringbus.generics import E, Rows
 from ringbus.statistics import Latency
 from ringbus.waits import WaitStrategy
-
-E = TypeVar("E")
 
 
 def reader_facts(
     name: str,
     kinds: list[int] | None,
+    *,
     wait: WaitStrategy,
     max_batch: int | None,
     gating: bool,
@@ -81,9 +78,9 @@ class EventPoller(_core.Poller, Generic[E]):
         Returns:
             The events, done with; empty on a time-out or when the ring is closed and everything was taken.
         """
-        return cast("list[E]", self._take(limit, timeout))
+        return self._take(limit, timeout)
 
-    def take_array(self, limit: int = 1024, timeout: float | None = None) -> npt.NDArray[np.void] | None:
+    def take_array(self, limit: int = 1024, timeout: float | None = None) -> Rows | None:
         """Return up to `limit` events of one type as a structured array, after waiting for the first.
 
         Args:
@@ -96,7 +93,7 @@ class EventPoller(_core.Poller, Generic[E]):
         Shapes:
             array: (n,), structured, the event's dtype.
         """
-        return cast("npt.NDArray[np.void] | None", self._take_rows(limit, timeout))
+        return self._take_rows(limit, timeout)
 
     def next(self, timeout: float | None = None) -> E | None:
         """Return the next event; None on a time-out or when the ring is closed and everything was taken.

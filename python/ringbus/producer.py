@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable
-from types import EllipsisType
-from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, cast, overload
+from types import EllipsisType, GenericAlias
+from typing import TYPE_CHECKING, Any, Generic, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -13,15 +12,10 @@ import numpy.typing as npt
 from ringbus import _core
 from ringbus.errors import CapacityError, SchemaError
 from ringbus.event import Event, EventMeta
-
-E = TypeVar("E")
-P = ParamSpec("P")
-T = TypeVar("T", bound=Event)
-
-Claim = contextlib.AbstractContextManager
+from ringbus.generics import E, P, Q, Rows, T
 
 
-class Verbs(_core.Publisher, Generic[E]):
+class Verbs(_core.Publisher, Generic[E, P]):
     """Publishing to a ring, in every way there is.
 
     `publish` and `try_publish` are native: they write a scratch event first, then claim, copy and publish
@@ -32,6 +26,16 @@ class Verbs(_core.Publisher, Generic[E]):
 
     if TYPE_CHECKING:
         # At run time these are native methods, put on each class by `install_verbs`.
+        @overload
+        def publish(self, *_: P.args, **fields: P.kwargs) -> None: ...
+        @overload
+        def publish(self, event: E, /) -> None: ...
+        @overload
+        def publish(self, translator: Callable[[E], object], /) -> None: ...
+        @overload
+        def publish(self, kind: type[T], translator: Callable[[T], object], /) -> None: ...
+        @overload
+        def publish(self, kind: Callable[Q, E], *_: Q.args, **fields: Q.kwargs) -> None: ...
         def publish(self, *event: Any, **fields: Any) -> None:
             """Publish one event: by its fields, by a translator that fills it, or an instance.
 
@@ -57,6 +61,16 @@ class Verbs(_core.Publisher, Generic[E]):
                 No allocation that outlives the call, no system call unless a consumer sleeps or the ring is full.
             """
 
+        @overload
+        def try_publish(self, *_: P.args, **fields: P.kwargs) -> bool: ...
+        @overload
+        def try_publish(self, event: E, /) -> bool: ...
+        @overload
+        def try_publish(self, translator: Callable[[E], object], /) -> bool: ...
+        @overload
+        def try_publish(self, kind: type[T], translator: Callable[[T], object], /) -> bool: ...
+        @overload
+        def try_publish(self, kind: Callable[Q, E], *_: Q.args, **fields: Q.kwargs) -> bool: ...
         def try_publish(self, *event: Any, **fields: Any) -> bool:
             """Publish as `publish` does if there is a free slot, and never wait.
 
@@ -65,14 +79,22 @@ class Verbs(_core.Publisher, Generic[E]):
             """
             return bool(event or fields)
 
+    else:
+
+        def __class_getitem__(cls, parameters: object) -> GenericAlias:
+            """Take one parameter as well as two: `RingBuffer[Trade]`."""
+            return GenericAlias(cls, parameters)
+
+    @overload
+    def claim(self, *, reset: bool = True, timeout: float | EllipsisType | None = ...) -> _core.Claim[E]: ...
     @overload
     def claim(
-        self, count: None = None, event: None = None, *, reset: bool = True, timeout: float | EllipsisType | None = ...
-    ) -> Claim[E]: ...
+        self, kind: type[T], /, *, reset: bool = True, timeout: float | EllipsisType | None = ...
+    ) -> _core.Claim[T]: ...
     @overload
     def claim(
-        self, count: type[T], event: None = None, *, reset: bool = True, timeout: float | EllipsisType | None = ...
-    ) -> Claim[T]: ...
+        self, *, event: type[T], reset: bool = True, timeout: float | EllipsisType | None = ...
+    ) -> _core.Claim[T]: ...
     @overload
     def claim(
         self,
@@ -81,15 +103,15 @@ class Verbs(_core.Publisher, Generic[E]):
         *,
         reset: bool = True,
         timeout: float | EllipsisType | None = ...,
-    ) -> Claim[npt.NDArray[np.void]]: ...
+    ) -> _core.Claim[Rows]: ...
     def claim(
         self,
-        count: int | type[Event] | None = None,
-        event: type[Event] | None = None,
+        count: int | type[Any] | None = None,
+        event: type[Any] | None = None,
         *,
         reset: bool = True,
         timeout: float | EllipsisType | None = ...,
-    ) -> Claim[Any]:
+    ) -> _core.Claim[Any]:
         """Claim one slot, or `count` in a row, to be filled in place: published when the `with` ends.
 
         The slots begin with their defaults. An exception in the `with` publishes nothing: consumers step
@@ -115,11 +137,21 @@ class Verbs(_core.Publisher, Generic[E]):
         """
         count, kind = self._slots(count, event, "claim")
         limit = self.timeout if isinstance(timeout, EllipsisType) else timeout
-        return cast("Claim[Any]", self._claim(count, kind, reset, limit))
+        return self._claim(count, kind, reset, limit)
 
+    @overload
+    def try_claim(self, *, reset: bool = True) -> _core.Claim[E] | None: ...
+    @overload
+    def try_claim(self, kind: type[T], /, *, reset: bool = True) -> _core.Claim[T] | None: ...
+    @overload
+    def try_claim(self, *, event: type[T], reset: bool = True) -> _core.Claim[T] | None: ...
+    @overload
     def try_claim(
-        self, count: int | type[Event] | None = None, event: type[Event] | None = None, *, reset: bool = True
-    ) -> Claim[Any] | None:
+        self, count: int, event: type[Event] | None = None, *, reset: bool = True
+    ) -> _core.Claim[Rows] | None: ...
+    def try_claim(
+        self, count: int | type[Any] | None = None, event: type[Any] | None = None, *, reset: bool = True
+    ) -> _core.Claim[Any] | None:
         """Claim as `claim` does if the slots are free, and never wait.
 
         Returns:
@@ -127,7 +159,7 @@ class Verbs(_core.Publisher, Generic[E]):
         """
         count, kind = self._slots(count, event, "try_claim")
         claim = self._claim(count, kind, reset, 0.0)
-        return cast("Claim[Any]", claim) if claim._try() else None
+        return claim if claim._try() else None
 
     def _slots(self, count: object, event: object, verb: str) -> tuple[int | None, int]:
         if isinstance(count, type):
@@ -151,7 +183,7 @@ class Verbs(_core.Publisher, Generic[E]):
         if event not in types:
             names = ", ".join(known.__name__ for known in types) or "objects"
             raise SchemaError(f"{getattr(event, '__name__', event)!r} is not on the ring", f"the ring has {names}")
-        return types.index(cast("EventMeta", event))
+        return types.index(event)
 
     def publish_batch(
         self,
@@ -210,12 +242,10 @@ def _matching(rows: npt.NDArray[Any], event: EventMeta) -> npt.NDArray[Any]:
     return converted
 
 
-class Producer(Verbs[E]):
+class Producer(Verbs[E, P]):
     """A handle with a time-out of its own. Made by `RingBuffer.producer`."""
 
     __slots__ = ()
 
 
 _core.install_verbs(Producer)
-
-Translator = Callable[[E], object]

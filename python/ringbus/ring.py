@@ -10,13 +10,14 @@ import warnings
 import weakref
 from collections.abc import Callable, Sequence
 from types import SimpleNamespace, TracebackType, UnionType
-from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, Self, overload
 
 import numpy as np
 
 from ringbus import _core
 from ringbus.errors import CapacityError, ConfigurationError, SchemaError
-from ringbus.event import EventMeta
+from ringbus.event import Event, EventMeta
+from ringbus.generics import E, P, T
 from ringbus.group import ConsumerGroup
 from ringbus.handlers import event_types, indices
 from ringbus.policies import OnError
@@ -29,10 +30,8 @@ from ringbus.waits import WaitStrategy, wait_strategy
 if TYPE_CHECKING:
     from ringbus.consumer import Consumer
 
-E = TypeVar("E")
 
-
-class RingBuffer(Verbs[E]):
+class RingBuffer(Verbs[E, P]):
     """A ring of preallocated events.
 
     Producers claim slots and publish them; consumers, each with a place of its own, follow them or each
@@ -73,9 +72,56 @@ class RingBuffer(Verbs[E]):
     Source: LMAX Disruptor 4.0, `RingBuffer`. Differs: a claim waits first and takes its sequences second.
     """
 
+    @overload
     def __new__(
         cls,
-        event: type[E] | UnionType | None = None,
+        event: Callable[P, E],
+        capacity: int = 1024,
+        *,
+        producers: Literal["multi", "single"] = "multi",
+        wait: str | WaitStrategy = "blocking",
+        timeout: float | None = None,
+        stamp: bool = False,
+        start: int = 0,
+        require: Sequence[str] = (),
+        prefault: bool = False,
+        huge_pages: bool = False,
+    ) -> Self: ...
+    @overload
+    def __new__(
+        cls,
+        event: None = None,
+        capacity: int = 1024,
+        *,
+        producers: Literal["multi", "single"] = "multi",
+        wait: str | WaitStrategy = "blocking",
+        timeout: float | None = None,
+        stamp: bool = False,
+        start: int = 0,
+        require: Sequence[str] = (),
+        factory: Callable[[], E],
+        clear: Callable[[E], object] | None = None,
+        prefault: bool = False,
+        huge_pages: bool = False,
+    ) -> Self: ...
+    @overload
+    def __new__(
+        cls,
+        event: UnionType | type[Event],
+        capacity: int = 1024,
+        *,
+        producers: Literal["multi", "single"] = "multi",
+        wait: str | WaitStrategy = "blocking",
+        timeout: float | None = None,
+        stamp: bool = False,
+        start: int = 0,
+        require: Sequence[str] = (),
+        prefault: bool = False,
+        huge_pages: bool = False,
+    ) -> Self: ...
+    def __new__(
+        cls,
+        event: Callable[P, E] | UnionType | type[Event] | None = None,
         capacity: int = 1024,
         *,
         producers: Literal["multi", "single"] = "multi",
@@ -108,9 +154,7 @@ class RingBuffer(Verbs[E]):
         )
         native = _core.Ring(facts)
         if huge_pages and native.pages == "ordinary":
-            warnings.warn(
-                "the system gave no huge pages; the ring has ordinary ones", ResourceWarning, stacklevel=2
-            )
+            warnings.warn("the system gave no huge pages; the ring has ordinary ones", ResourceWarning, stacklevel=2)
         for name in _names(require):
             native.hold(name)
         ring: Self = super().__new__(cls, native, timeout)
@@ -163,7 +207,7 @@ class RingBuffer(Verbs[E]):
         """Whether `sequence` is published and not overwritten."""
         return self._ring.is_available(sequence)
 
-    def producer(self, *, timeout: float | None = None) -> Producer[E]:
+    def producer(self, *, timeout: float | None = None) -> Producer[E, P]:
         """Make a handle with the same verbs and a time-out of its own.
 
         Args:
@@ -209,6 +253,30 @@ class RingBuffer(Verbs[E]):
             at_exit=at_exit,
         )
 
+    @overload
+    def poller(
+        self,
+        name: str,
+        *,
+        gating: bool = True,
+        wait: str | WaitStrategy | None = None,
+        max_batch: int | None = None,
+        kinds: None = None,
+        start: int | str | None = None,
+        depends_on: Sequence[str] = (),
+    ) -> EventPoller[E]: ...
+    @overload
+    def poller(
+        self,
+        name: str,
+        *,
+        gating: bool = True,
+        wait: str | WaitStrategy | None = None,
+        max_batch: int | None = None,
+        kinds: Sequence[type[T]],
+        start: int | str | None = None,
+        depends_on: Sequence[str] = (),
+    ) -> EventPoller[T]: ...
     def poller(
         self,
         name: str,
@@ -219,7 +287,7 @@ class RingBuffer(Verbs[E]):
         kinds: Sequence[type] | None = None,
         start: int | str | None = None,
         depends_on: Sequence[str] = (),
-    ) -> EventPoller[E]:
+    ) -> EventPoller[Any]:
         """Make a consumer that is asked for events on the caller's own loop.
 
         It gates the producers from here on (unless `gating=False`), until it is closed.
@@ -237,18 +305,40 @@ class RingBuffer(Verbs[E]):
         """
         facts = reader_facts(
             name,
-            indices(tuple(kinds or ()), self.event_types, f"poller {name!r}"),  # type: ignore[arg-type] # checked there
-            self._wait if wait is None else wait_strategy(wait),
-            max_batch,
-            gating,
-            start,
+            indices(tuple(kinds or ()), self.event_types, f"poller {name!r}"),
+            wait=self._wait if wait is None else wait_strategy(wait),
+            max_batch=max_batch,
+            gating=gating,
+            start=start,
         )
         entries = self._entries(name, depends_on)
-        poller: EventPoller[E] = EventPoller(self._ring, facts)
+        poller: EventPoller[Any] = EventPoller(self._ring, facts)
         poller._depend_on(entries)
         self._named[name] = poller
         return poller
 
+    @overload
+    def subscribe(
+        self,
+        name: str,
+        *,
+        gating: bool = True,
+        max_batch: int | None = None,
+        kinds: None = None,
+        start: int | str | None = None,
+        depends_on: Sequence[str] = (),
+    ) -> Subscription[E]: ...
+    @overload
+    def subscribe(
+        self,
+        name: str,
+        *,
+        gating: bool = True,
+        max_batch: int | None = None,
+        kinds: Sequence[type[T]],
+        start: int | str | None = None,
+        depends_on: Sequence[str] = (),
+    ) -> Subscription[T]: ...
     def subscribe(
         self,
         name: str,
@@ -258,7 +348,7 @@ class RingBuffer(Verbs[E]):
         kinds: Sequence[type] | None = None,
         start: int | str | None = None,
         depends_on: Sequence[str] = (),
-    ) -> Subscription[E]:
+    ) -> Subscription[Any]:
         """Make an asynchronous iterator over the events, on the event loop that runs it.
 
         It takes part from here on, as a poller does, and is woken by the publisher: no polling, no thread.
@@ -276,7 +366,12 @@ class RingBuffer(Verbs[E]):
         """
         return Subscription(
             self.poller(
-                name, gating=gating, max_batch=max_batch, kinds=kinds, start=start, depends_on=depends_on
+                name,
+                gating=gating,
+                max_batch=max_batch,
+                kinds=kinds,
+                start=start,
+                depends_on=depends_on,
             )
         )
 
@@ -292,7 +387,7 @@ class RingBuffer(Verbs[E]):
         entries = 0
         for dependency in depends_on:
             known = self._named.get(dependency)
-            entries |= known.entries if known is not None else 1 << rows[dependency].index
+            entries |= known.entries if known is not None else 1 << rows[dependency].entry
         return entries
 
     def _rows(self) -> list[Row]:
@@ -357,7 +452,9 @@ _core.install_verbs(RingBuffer)
 def _event_types(event: object, factory: object, clear: object) -> tuple[EventMeta, ...]:
     if factory is not None:
         if event is not None:
-            raise ConfigurationError("a ring has event types or a factory, and this one was given both", "leave one out")
+            raise ConfigurationError(
+                "a ring has event types or a factory, and this one was given both", "leave one out"
+            )
         if not callable(factory):
             raise ConfigurationError(f"factory is {factory!r}", "pass a callable without arguments")
         if clear is not None and not callable(clear):
@@ -367,7 +464,9 @@ def _event_types(event: object, factory: object, clear: object) -> tuple[EventMe
         raise ConfigurationError("clear= is for rings of objects", "give the ring a factory=, or leave clear out")
     types = event_types(event)
     if not types:
-        raise SchemaError(f"RingBuffer was given {event!r}", "pass a class that derives from ringbus.Event, or factory=")
+        raise SchemaError(
+            f"RingBuffer was given {event!r}", "pass a class that derives from ringbus.Event, or factory="
+        )
     for known in types:
         if getattr(known, "__schema__", None) is None:
             raise SchemaError(f"{known.__name__} has no fields", "annotate at least one, as in price: float")

@@ -9,7 +9,7 @@ import json
 import typing
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar, Final, cast
 
 import numpy as np
 
@@ -106,7 +106,8 @@ def _column(label: str, name: str, hint: Any, value: Any) -> Column:
         raise _unknown(label, name, plain)
     partner = _PARTNER.get(spec.kind)
     if partner is not None and plain not in (partner, Any):
-        raise SchemaError(f"{label} is annotated {_called(plain)} but declared {spec.kind}", f"annotate {_called(partner)}")
+        fact = f"{label} is annotated {_called(plain)} but declared {spec.kind}"
+        raise SchemaError(fact, f"annotate {_called(partner)}")
     return Column(name, replace(spec, default=default))
 
 
@@ -180,8 +181,8 @@ def native_schema(name: str, columns: list[Column], dtype: np.dtype[np.void]) ->
 
 
 def _offset(dtype: np.dtype[np.void], name: str) -> int:
-    assert dtype.fields is not None  # structured by construction
-    return dtype.fields[name][1]
+    fields = cast("Mapping[str, tuple[np.dtype[Any], int]]", dtype.fields)
+    return fields[name][1]
 
 
 def _facts(name: str, column: Column, offset: int) -> tuple[Any, ...]:

@@ -97,7 +97,7 @@ _STATES = {2: "live", 3: "held"}
 class Row(NamedTuple):
     """A consumer as the core counts it."""
 
-    index: int
+    entry: int
     name: str
     state: int
     sequence: int

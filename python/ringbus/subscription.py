@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from types import TracebackType
-from typing import Generic, Self, TypeVar, cast
+from typing import Generic, Self, cast
 
+from ringbus.generics import E
 from ringbus.poller import EventPoller
 from ringbus.readiness import Readiness
-
-E = TypeVar("E")
 
 _BURST = 256
 """Events handed out before other tasks of the loop are let run."""

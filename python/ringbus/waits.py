@@ -90,7 +90,7 @@ NAMES: tuple[str, ...] = tuple(_BY_NAME)
 """The names by which strategies are known."""
 
 
-def wait_strategy(wait: str | WaitStrategy) -> WaitStrategy:
+def wait_strategy(wait: object) -> WaitStrategy:
     """Return the strategy that a name or an object stands for.
 
     Args:

@@ -234,7 +234,7 @@ impl<C: Condition> Waiter<'_, C> {
             Err(blocker) => blocker,
         };
         loop {
-            let ticket = self.segment.futex(blocker).arm(SLEEPER);
+            let ticket = self.segment.arm(blocker, SLEEPER);
             if !planted::is(Twin::ArmWithoutRecheck) {
                 match self.condition.poll() {
                     Ok(output) => return Outcome::Ready(output),

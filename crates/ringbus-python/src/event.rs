@@ -118,6 +118,10 @@ pub unsafe fn retarget(view: *mut ffi::PyObject, data: *mut u8) {
 ///
 /// # Safety
 /// Attached; `view` is an event whose data can still be read.
+#[expect(
+    clippy::unnecessary_wraps,
+    reason = "callers handle it as they do every step that touches an event"
+)]
 pub unsafe fn detach(view: *mut ffi::PyObject) -> Result<(), ()> {
     // SAFETY: the room behind the header has the schema's bytes, and does not overlap what a view points at.
     unsafe {
@@ -177,12 +181,7 @@ unsafe fn published_ns(event: *mut EventObject) -> i64 {
 #[inline]
 unsafe fn schema_slot(class: *mut ffi::PyTypeObject) -> *mut *const SchemaInner {
     // SAFETY: the metaclass of every Event class extends `type` by this word.
-    unsafe {
-        class
-            .cast::<u8>()
-            .offset((*(&raw mut ffi::PyType_Type)).tp_basicsize)
-            .cast()
-    }
+    unsafe { class.cast::<u8>().offset(ffi::PyType_Type.tp_basicsize).cast() }
 }
 
 /// The schema of a class, if its metaclass has room for one and it is bound.
@@ -256,7 +255,7 @@ unsafe extern "C" fn event_init(
                 return -1;
             }
         };
-        let pointers: Vec<_> = values.iter().map(|value| value.as_ptr()).collect();
+        let pointers: Vec<_> = values.iter().map(Bound::as_ptr).collect();
         if schema
             .fill(py, data_of(event), pointers.as_ptr(), names.as_ptr())
             .is_ok()
@@ -269,10 +268,10 @@ unsafe extern "C" fn event_init(
 }
 
 /// The names and the values of a dictionary of keywords.
-unsafe fn keywords<'py>(
-    py: Python<'py>,
+unsafe fn keywords(
+    py: Python<'_>,
     kwargs: *mut ffi::PyObject,
-) -> PyResult<(Bound<'py, PyTuple>, Vec<Bound<'py, PyAny>>)> {
+) -> PyResult<(Bound<'_, PyTuple>, Vec<Bound<'_, PyAny>>)> {
     if kwargs.is_null() {
         return Ok((PyTuple::empty(py), Vec::new()));
     }
@@ -359,7 +358,7 @@ unsafe fn call_slowly(
                     dict.set_item(name, given(positional + index))?;
                 }
             }
-            let call = (*(&raw mut ffi::PyType_Type))
+            let call = ffi::PyType_Type
                 .tp_call
                 .ok_or_else(|| PyRuntimeError::new_err("type cannot be called"))?;
             Bound::from_owned_ptr_or_err(py, call(class.cast(), tuple.as_ptr(), dict.as_ptr()))
@@ -491,9 +490,10 @@ fn event_from_bytes<'py>(
     }
 }
 
-/// Ties an Event class to its schema: gives it a descriptor for each field, and makes calling it fast.
+/// Ties an Event class to its schema: gives it a descriptor for each field, and makes calling it fast. `methods` says
+/// whether the class has methods of its own.
 #[pyfunction]
-fn bind(cls: &Bound<'_, PyType>, schema: &Bound<'_, Schema>) -> PyResult<()> {
+fn bind(cls: &Bound<'_, PyType>, schema: &Bound<'_, Schema>, methods: bool) -> PyResult<()> {
     let py = cls.py();
     let class = cls.as_type_ptr();
     let inner = Arc::clone(&schema.get().inner);
@@ -511,7 +511,7 @@ fn bind(cls: &Bound<'_, PyType>, schema: &Bound<'_, Schema>) -> PyResult<()> {
         unsafe {
             let descriptor = ffi::PyDescr_NewGetSet(class, Box::into_raw(definition));
             let descriptor = Bound::from_owned_ptr_or_err(py, descriptor)?;
-            let set = (*(&raw mut ffi::PyType_Type))
+            let set = ffi::PyType_Type
                 .tp_setattro
                 .ok_or_else(|| PyRuntimeError::new_err("type is frozen"))?;
             if set(class.cast(), field.name.as_ptr(), descriptor.as_ptr()) < 0 {
@@ -524,20 +524,23 @@ fn bind(cls: &Bound<'_, PyType>, schema: &Bound<'_, Schema>) -> PyResult<()> {
         inner.type_object.store(class, Ordering::Release);
         *schema_slot(class) = Arc::into_raw(inner);
         forgo_collector(class);
-        quicken(class);
+        quicken(class, methods);
         allow_vectorcall(ffi::Py_TYPE(class.cast()));
     }
     Ok(())
 }
 
 /// Gives the class its quick ways to call and to reach attributes, where it does not have its own.
-unsafe fn quicken(class: *mut ffi::PyTypeObject) {
+///
+/// A class with methods reads its attributes as every class does: the interpreter calls a method without making an
+/// object of it only then, and that outweighs the descriptors of several fields.
+unsafe fn quicken(class: *mut ffi::PyTypeObject, methods: bool) {
     // SAFETY: attached, and the class is bound to its schema.
     unsafe {
         (*class).tp_vectorcall = Some(event_vectorcall);
         let read = ffi::PyObject_GenericGetAttr as ffi::getattrofunc;
-        if (*class).tp_getattro.is_some_and(|own| ptr::fn_addr_eq(own, read)) {
-            if std::env::var("RBG").is_err() {(*class).tp_getattro = Some(event_getattro)};
+        if !methods && (*class).tp_getattro.is_some_and(|own| ptr::fn_addr_eq(own, read)) {
+            (*class).tp_getattro = Some(event_getattro);
         }
         let write = ffi::PyObject_GenericSetAttr as ffi::setattrofunc;
         if (*class).tp_setattro.is_some_and(|own| ptr::fn_addr_eq(own, write)) {
@@ -595,11 +598,11 @@ fn check_class(cls: &Bound<'_, PyType>, schema: &SchemaInner) -> PyResult<()> {
 unsafe fn allow_vectorcall(meta: *mut ffi::PyTypeObject) {
     // SAFETY: the metaclass is alive and has the layout of `type`; one that has its own `__call__` is left alone.
     unsafe {
-        let plain = match ((*meta).tp_call, (*(&raw mut ffi::PyType_Type)).tp_call) {
+        let plain = match ((*meta).tp_call, ffi::PyType_Type.tp_call) {
             (Some(own), Some(call)) => ptr::fn_addr_eq(own, call),
             _ => false,
         };
-        if plain && (*meta).tp_vectorcall_offset == (*(&raw mut ffi::PyType_Type)).tp_vectorcall_offset {
+        if plain && (*meta).tp_vectorcall_offset == ffi::PyType_Type.tp_vectorcall_offset {
             (*meta).tp_flags |= ffi::Py_TPFLAGS_HAVE_VECTORCALL;
         }
     }
@@ -615,7 +618,7 @@ unsafe extern "C" fn type_dealloc(class: *mut ffi::PyObject) {
             bound.type_object.store(ptr::null_mut(), Ordering::Release);
         }
         let meta = ffi::Py_TYPE(class);
-        if let Some(dealloc) = (*(&raw mut ffi::PyType_Type)).tp_dealloc {
+        if let Some(dealloc) = ffi::PyType_Type.tp_dealloc {
             dealloc(class);
         }
         ffi::Py_DECREF(meta.cast());
@@ -629,7 +632,7 @@ unsafe extern "C" fn type_traverse(class: *mut ffi::PyObject, visit: ffi::visitp
     // SAFETY: the collector calls this with a live class; since 3.9 an instance of a heap type visits its type.
     unsafe {
         let stop = visit(ffi::Py_TYPE(class).cast(), arg);
-        match (*(&raw mut ffi::PyType_Type)).tp_traverse {
+        match ffi::PyType_Type.tp_traverse {
             Some(traverse) if stop == 0 => traverse(class, visit, arg),
             _ => stop,
         }
@@ -638,7 +641,7 @@ unsafe extern "C" fn type_traverse(class: *mut ffi::PyObject, visit: ffi::visitp
 
 unsafe extern "C" fn type_clear(class: *mut ffi::PyObject) -> c_int {
     // SAFETY: the collector calls this with a live class.
-    unsafe { (*(&raw mut ffi::PyType_Type)).tp_clear.map_or(0, |clear| clear(class)) }
+    unsafe { ffi::PyType_Type.tp_clear.map_or(0, |clear| clear(class)) }
 }
 
 /// One entry of a type's spec.

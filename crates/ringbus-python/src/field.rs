@@ -80,6 +80,11 @@ impl Kind {
         }
     }
 
+    fn holds(self, number: i64) -> bool {
+        let (low, high) = self.limits();
+        (low..=high).contains(&number.into())
+    }
+
     /// The name a user knows an integer kind by.
     fn word(self) -> &'static str {
         match self {
@@ -133,8 +138,11 @@ pub struct Field {
     texts: GilCell<Option<Box<Texts>>>,
 }
 
-/// A write failed and a Python exception is set.
-pub type Written = Result<(), ()>;
+/// A Python exception is set.
+pub struct Raised;
+
+/// What a write comes to.
+pub type Written = Result<(), Raised>;
 
 impl Field {
     /// Builds a field from what the Python side says of it.
@@ -232,7 +240,7 @@ impl Field {
 
     /// `value` as an integer that fits `kind`, which is any but u64.
     #[inline]
-    unsafe fn signed(&self, py: Python<'_>, value: *mut ffi::PyObject, kind: Kind) -> Result<i64, ()> {
+    unsafe fn signed(&self, py: Python<'_>, value: *mut ffi::PyObject, kind: Kind) -> Result<i64, Raised> {
         // SAFETY: `value` is alive.
         unsafe {
             if ffi::PyLong_Check(value) == 0 {
@@ -241,15 +249,14 @@ impl Field {
             }
             let mut overflow: c_int = 0;
             let number = ffi::PyLong_AsLongLongAndOverflow(value, &raw mut overflow);
-            let (low, high) = kind.limits();
-            if overflow == 0 && low <= i128::from(number) && i128::from(number) <= high {
+            if overflow == 0 && (kind == Kind::I64 || kind.holds(number)) {
                 return Ok(number);
             }
             Err(self.out_of_range(py, value, kind))
         }
     }
 
-    unsafe fn unsigned(&self, py: Python<'_>, value: *mut ffi::PyObject) -> Result<u64, ()> {
+    unsafe fn unsigned(&self, py: Python<'_>, value: *mut ffi::PyObject) -> Result<u64, Raised> {
         // SAFETY: `value` is alive.
         unsafe {
             if ffi::PyLong_Check(value) == 0 {
@@ -272,7 +279,7 @@ impl Field {
         py: Python<'py>,
         value: *mut ffi::PyObject,
         kind: Kind,
-    ) -> Result<Bound<'py, PyAny>, ()> {
+    ) -> Result<Bound<'py, PyAny>, Raised> {
         // SAFETY: `value` is alive; PyNumber_Index returns a new reference or null with an exception set.
         unsafe {
             if ffi::PyIndex_Check(value) == 0 {
@@ -283,12 +290,12 @@ impl Field {
                 };
                 return Err(self.refuse(py, value, &format!("takes an int ({})", kind.word()), remedy));
             }
-            Bound::from_owned_ptr_or_err(py, ffi::PyNumber_Index(value)).map_err(|error| error.restore(py))
+            Bound::from_owned_ptr_or_err(py, ffi::PyNumber_Index(value)).map_err(|error| raised(py, error))
         }
     }
 
     #[cold]
-    unsafe fn out_of_range(&self, py: Python<'_>, value: *mut ffi::PyObject, kind: Kind) {
+    unsafe fn out_of_range(&self, py: Python<'_>, value: *mut ffi::PyObject, kind: Kind) -> Raised {
         let (low, high) = kind.limits();
         let limit = format!("takes an int from {low} to {high} ({})", kind.word());
         // SAFETY: `value` is alive.
@@ -297,7 +304,7 @@ impl Field {
 
     /// `value` as a double, for what is not a float itself.
     #[cold]
-    unsafe fn float(&self, py: Python<'_>, value: *mut ffi::PyObject) -> Result<f64, ()> {
+    unsafe fn float(&self, py: Python<'_>, value: *mut ffi::PyObject) -> Result<f64, Raised> {
         // SAFETY: `value` is alive, and its type's number methods may be absent but are then null.
         unsafe {
             let methods = (*ffi::Py_TYPE(value)).tp_as_number;
@@ -312,7 +319,7 @@ impl Field {
                 ffi::PyErr_Clear();
                 return Err(self.refuse(py, value, "takes a float of at most 1.8e308", "pass a smaller number"));
             }
-            Err(())
+            Err(Raised)
         }
     }
 
@@ -337,14 +344,14 @@ impl Field {
     unsafe fn write_bool(&self, py: Python<'_>, place: *mut u8, value: *mut ffi::PyObject) -> Written {
         // SAFETY: `place` has room for the field, `value` is alive.
         unsafe {
-            let is_bool =
-                ffi::PyBool_Check(value) != 0 || ffi::Py_TYPE(value) == numpy_bool(py).map_err(|e| e.restore(py))?;
+            let is_bool = ffi::PyBool_Check(value) != 0
+                || ffi::Py_TYPE(value) == numpy_bool(py).map_err(|error| raised(py, error))?;
             if !is_bool {
                 return Err(self.refuse(py, value, "takes True or False", "pass bool(value)"));
             }
             let truth = ffi::PyObject_IsTrue(value);
             if truth < 0 {
-                return Err(());
+                return Err(Raised);
             }
             place.write(u8::from(truth == 1));
         }
@@ -378,7 +385,7 @@ impl Field {
     }
 
     #[cold]
-    unsafe fn not_utf8(&self, py: Python<'_>, value: *mut ffi::PyObject) {
+    unsafe fn not_utf8(&self, py: Python<'_>, value: *mut ffi::PyObject) -> Raised {
         let cause = PyErr::take(py);
         // SAFETY: `value` is alive.
         unsafe {
@@ -387,13 +394,13 @@ impl Field {
                 value,
                 "takes text that UTF-8 can hold",
                 "replace the lone surrogates",
-            )
+            );
         }
-        chain(py, cause);
+        chain(py, cause)
     }
 
     #[cold]
-    unsafe fn too_long(&self, py: Python<'_>, value: *mut ffi::PyObject, length: usize) {
+    unsafe fn too_long(&self, py: Python<'_>, value: *mut ffi::PyObject, length: usize) -> Raised {
         let (what, unit) = if self.kind == Kind::Blob {
             ("blob", "bytes")
         } else {
@@ -451,18 +458,18 @@ impl Field {
 
     unsafe fn write_decimal(&self, py: Python<'_>, place: *mut u8, value: *mut ffi::PyObject) -> Written {
         let Extra::Places(places) = self.extra else {
-            return Err(());
+            return Err(Raised);
         };
         // SAFETY: `place` has room for eight bytes, `value` is alive.
         unsafe {
             let bound = Bound::from_borrowed_ptr(py, value);
-            let known = ffi::PyLong_Check(value) != 0 || is_decimal(&bound).map_err(|error| error.restore(py))?;
+            let known = ffi::PyLong_Check(value) != 0 || is_decimal(&bound).map_err(|error| raised(py, error))?;
             if !known {
                 let remedy = "pass a Decimal or an int; Decimal(str(value)) makes one of a float";
                 return Err(self.refuse(py, value, "takes a Decimal", remedy));
             }
-            let text = bound.str().map_err(|error| error.restore(py))?;
-            let text = text.to_str().map_err(|error| error.restore(py))?;
+            let text = bound.str().map_err(|error| raised(py, error))?;
+            let text = text.to_str().map_err(|error| raised(py, error))?;
             let number = parse_decimal(text, places).map_err(|wrong| self.refuse_decimal(py, value, wrong, places))?;
             place.cast::<i64>().write_unaligned(number);
         }
@@ -470,7 +477,13 @@ impl Field {
     }
 
     #[cold]
-    unsafe fn refuse_decimal(&self, py: Python<'_>, value: *mut ffi::PyObject, wrong: NotDecimal, places: u32) {
+    unsafe fn refuse_decimal(
+        &self,
+        py: Python<'_>,
+        value: *mut ffi::PyObject,
+        wrong: NotDecimal,
+        places: u32,
+    ) -> Raised {
         let (limit, remedy) = match wrong {
             NotDecimal::NotFinite => (
                 "takes a finite Decimal".to_owned(),
@@ -491,7 +504,7 @@ impl Field {
 
     unsafe fn write_enum(&self, py: Python<'_>, place: *mut u8, value: *mut ffi::PyObject) -> Written {
         let Extra::Enum { class, storage, .. } = &self.extra else {
-            return Err(());
+            return Err(Raised);
         };
         // SAFETY: `place` has room for the stored kind, `value` is alive.
         unsafe {
@@ -504,7 +517,7 @@ impl Field {
                 return Err(self.refuse(py, value, &limit, &format!("pass {name}(number) or {name}[name]")));
             }
             let number = Bound::from_borrowed_ptr(py, value).getattr(pyo3::intern!(py, "_value_"));
-            let number = number.map_err(|error| error.restore(py))?;
+            let number = number.map_err(|error| raised(py, error))?;
             self.write_int(py, place, number.as_ptr(), *storage)
         }
     }
@@ -512,7 +525,7 @@ impl Field {
     /// Arrays of just the right type are copied; everything else is converted in Python first.
     unsafe fn write_numpy(&self, py: Python<'_>, place: *mut u8, value: *mut ffi::PyObject) -> Written {
         let Extra::Numpy { base, shape, pack, .. } = &self.extra else {
-            return Err(());
+            return Err(Raised);
         };
         // SAFETY: an array that `fits` has `size` contiguous bytes; they may overlap `place`, which `copy` allows.
         unsafe {
@@ -525,7 +538,7 @@ impl Field {
                 return Ok(());
             }
             let packed = pack.bind(py).call1((Bound::from_borrowed_ptr(py, value),));
-            let packed = packed.map_err(|error| error.restore(py))?;
+            let packed = packed.map_err(|error| raised(py, error))?;
             if !fits(py, packed.as_ptr(), base, shape) {
                 return Err(self.refuse(py, value, "takes an array of its own type", "report this as a bug"));
             }
@@ -540,10 +553,10 @@ impl Field {
 
     /// Sets a `FieldError`: this field `limit`, and got `value`; `remedy`.
     #[cold]
-    unsafe fn refuse(&self, py: Python<'_>, value: *mut ffi::PyObject, limit: &str, remedy: &str) {
+    unsafe fn refuse(&self, py: Python<'_>, value: *mut ffi::PyObject, limit: &str, remedy: &str) -> Raised {
         // SAFETY: `value` is alive.
         let value = unsafe { Bound::from_borrowed_ptr(py, value) };
-        raise(py, "FieldError", (&self.label, value, limit, remedy));
+        raise(py, "FieldError", (&self.label, value, limit, remedy))
     }
 }
 
@@ -574,56 +587,53 @@ fn parse_extra(kind: Kind, extra: &Bound<'_, PyAny>) -> PyResult<Extra> {
 /// `copy_padded` for bytes that lie elsewhere, without calls for the few bytes that a text mostly has.
 #[inline(always)]
 unsafe fn copy_text(place: *mut u8, size: usize, bytes: *const u8, length: usize) {
-    if size > 64 {
-        // SAFETY: the caller's promise is the same.
-        return unsafe { copy_padded(place, size, bytes, length) };
-    }
     // SAFETY: `length <= size`; no word that is read ends behind `length`, none that is written behind `size`.
     unsafe {
-        zero(place, size);
-        if length >= 8 {
-            let mut done = 0;
-            while done + 8 < length {
-                place
-                    .add(done)
-                    .cast::<u64>()
-                    .write_unaligned(bytes.add(done).cast::<u64>().read_unaligned());
-                done += 8;
-            }
-            let last = length - 8;
-            place
-                .add(last)
-                .cast::<u64>()
-                .write_unaligned(bytes.add(last).cast::<u64>().read_unaligned());
-        } else if length >= 4 {
-            let last = length - 4;
-            let (head, tail) = (
-                bytes.cast::<u32>().read_unaligned(),
-                bytes.add(last).cast::<u32>().read_unaligned(),
-            );
-            place.cast::<u32>().write_unaligned(head);
-            place.add(last).cast::<u32>().write_unaligned(tail);
-        } else {
-            for index in 0..length {
-                *place.add(index) = *bytes.add(index);
-            }
+        if !(8..=32).contains(&size) {
+            return copy_padded(place, size, bytes, length);
         }
+        let word = |at: usize| place.add(at).cast::<u64>();
+        word(0).write_unaligned(0);
+        if size > 16 {
+            word(8).write_unaligned(0);
+            word(size - 16).write_unaligned(0);
+        }
+        word(size - 8).write_unaligned(0);
+        copy_short(place, bytes, length);
     }
 }
 
-/// Fills `size` bytes with zeros, by words.
+/// Copies up to 32 bytes by words, of which the last one overlaps the one before.
 #[inline(always)]
-unsafe fn zero(place: *mut u8, size: usize) {
-    let mut done = 0;
-    // SAFETY: no word ends behind `size`.
+unsafe fn copy_short(place: *mut u8, bytes: *const u8, length: usize) {
+    // SAFETY: no word ends behind `length`.
     unsafe {
-        while done + 8 <= size {
-            place.add(done).cast::<u64>().write_unaligned(0);
-            done += 8;
-        }
-        while done < size {
-            *place.add(done) = 0;
-            done += 1;
+        let word = |at: usize| {
+            place
+                .add(at)
+                .cast::<u64>()
+                .write_unaligned(bytes.add(at).cast::<u64>().read_unaligned());
+        };
+        let half = |at: usize| {
+            place
+                .add(at)
+                .cast::<u32>()
+                .write_unaligned(bytes.add(at).cast::<u32>().read_unaligned());
+        };
+        if length >= 8 {
+            word(0);
+            if length > 16 {
+                word(8);
+                word(length - 16);
+            }
+            word(length - 8);
+        } else if length >= 4 {
+            half(0);
+            half(length - 4);
+        } else if length > 0 {
+            *place = *bytes;
+            *place.add(length / 2) = *bytes.add(length / 2);
+            *place.add(length - 1) = *bytes.add(length - 1);
         }
     }
 }
@@ -721,24 +731,32 @@ fn numpy_bool(py: Python<'_>) -> PyResult<*mut ffi::PyTypeObject> {
 
 /// Sets an error of `ringbus.errors`, built from its facts.
 #[cold]
-pub fn raise<'py>(py: Python<'py>, class: &str, facts: impl pyo3::call::PyCallArgs<'py>) {
+pub fn raise<'py>(py: Python<'py>, class: &str, facts: impl pyo3::call::PyCallArgs<'py>) -> Raised {
     static ERRORS: PyOnceLock<Py<PyModule>> = PyOnceLock::new();
     let error = ERRORS
         .get_or_try_init(py, || Ok(py.import("ringbus.errors")?.unbind()))
         .and_then(|module| module.bind(py).getattr(class)?.call1(facts));
     match error {
-        Ok(error) => PyErr::from_value(error).restore(py),
-        Err(error) => error.restore(py),
+        Ok(error) => raised(py, PyErr::from_value(error)),
+        Err(error) => raised(py, error),
     }
+}
+
+/// Sets an exception that is at hand.
+#[cold]
+pub fn raised(py: Python<'_>, error: PyErr) -> Raised {
+    error.restore(py);
+    Raised
 }
 
 /// Makes `cause` the cause of the exception that is set.
 #[cold]
-fn chain(py: Python<'_>, cause: Option<PyErr>) {
+fn chain(py: Python<'_>, cause: Option<PyErr>) -> Raised {
     if let Some(error) = PyErr::take(py) {
         error.set_cause(py, cause);
         error.restore(py);
     }
+    Raised
 }
 
 /// A getter of a descriptor: the event, and the field as its closure.
@@ -792,7 +810,10 @@ unsafe extern "C" fn get_text(event: *mut ffi::PyObject, closure: *mut c_void) -
         }
         let text = field.decode(place);
         if !text.is_null() {
-            *entry = (words, Some(Bound::from_borrowed_ptr(Python::assume_attached(), text).unbind()));
+            *entry = (
+                words,
+                Some(Bound::from_borrowed_ptr(Python::assume_attached(), text).unbind()),
+            );
         }
         text
     }
@@ -810,22 +831,22 @@ impl Texts {
         Box::new(Self([const { ([0; Self::WORDS], None) }; Self::ENTRIES]))
     }
 
-    /// The bytes of a short field as words, zeros behind them.
+    /// The bytes of a short field as words: alike where the fields are.
     #[inline(always)]
     unsafe fn words(place: *const u8, size: usize) -> [u64; Self::WORDS] {
-        let mut words = [0; Self::WORDS];
-        // SAFETY: `size` is at most `LONGEST`, and no word is read that ends behind it.
+        // SAFETY: no word that is read ends behind `size`.
         unsafe {
-            let whole = size / 8;
-            for (index, word) in words.iter_mut().enumerate().take(whole) {
-                *word = place.add(index * 8).cast::<u64>().read_unaligned();
-            }
-            if size % 8 != 0 {
-                let rest = ptr::from_mut(&mut words[whole]).cast::<u8>();
-                ptr::copy_nonoverlapping(place.add(whole * 8), rest, size % 8);
+            let word = |at: usize| place.add(at).cast::<u64>().read_unaligned();
+            match size {
+                8..=16 => [word(0), word(size - 8), 0, 0],
+                17..=32 => [word(0), word(8), word(size - 16), word(size - 8)],
+                _ => {
+                    let mut words = [0; Self::WORDS];
+                    ptr::copy_nonoverlapping(place, words.as_mut_ptr().cast::<u8>(), size);
+                    words
+                }
             }
         }
-        words
     }
 
     #[inline(always)]

@@ -16,7 +16,7 @@ use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyString, PyTuple};
 
-use crate::field::{Field, Written, raise};
+use crate::field::{Field, Raised, Written, raise, raised};
 
 /// Call sites with different names that one schema remembers. Others are worked out at each call.
 const SHAPES: usize = 16;
@@ -49,8 +49,7 @@ pub struct SchemaInner {
     pub json: String,
     /// FNV-1a over the fields' names, types, offsets and sizes.
     pub hash: u64,
-    /// The fields by the address of their interned names, at [`SchemaInner::place`]; a name that clashes is not in it.
-    by_name: Box<[*const Field]>,
+    by_name: NameTable,
     any_required: bool,
     /// No padding between the fields.
     dense: bool,
@@ -70,8 +69,8 @@ impl SchemaInner {
     /// The field that the interned string `name` names, if it is quickly found.
     #[inline(always)]
     pub fn quick(&self, name: *mut ffi::PyObject) -> Option<&Field> {
-        // SAFETY: the index is masked to the table, whose length is a power of two; its fields are this schema's.
-        let field = unsafe { self.by_name.get_unchecked(place(name, self.by_name.len())).as_ref() };
+        // SAFETY: the fields of the table are this schema's.
+        let field = unsafe { self.by_name.at(name).as_ref() };
         field.filter(|field| field.name.as_ptr() == name)
     }
 
@@ -93,10 +92,12 @@ impl SchemaInner {
         let latest = self.latest.load(Ordering::Acquire);
         // SAFETY: shapes live as long as the schema; the rest is the caller's promise.
         unsafe {
-            if !latest.is_null() && (*latest).names.as_ptr() == kwnames {
-                return self.write(py, dst, values, &*latest);
-            }
-            self.fill_other(py, dst, values, kwnames)
+            let written = if !latest.is_null() && (*latest).names.as_ptr() == kwnames {
+                self.write(py, dst, values, &*latest)
+            } else {
+                self.fill_other(py, dst, values, kwnames)
+            };
+            written.map_err(|Raised| ())
         }
     }
 
@@ -184,7 +185,7 @@ impl SchemaInner {
     }
 
     /// Works out what the names mean; unknown and missing names are errors.
-    fn resolve(&self, names: &Bound<'_, PyTuple>) -> Result<Shape, ()> {
+    fn resolve(&self, names: &Bound<'_, PyTuple>) -> Result<Shape, Raised> {
         let py = names.py();
         let mut fields = Vec::with_capacity(names.len());
         for name in names.iter_borrowed() {
@@ -206,13 +207,13 @@ impl SchemaInner {
     }
 
     /// The field of this name; an error is set if there is none.
-    fn field(&self, py: Python<'_>, name: *mut ffi::PyObject) -> Result<*const Field, ()> {
+    fn field(&self, py: Python<'_>, name: *mut ffi::PyObject) -> Result<*const Field, Raised> {
         if let Some(field) = self.fields.iter().find(|field| field.name.as_ptr() == name) {
             return Ok(field);
         }
         // SAFETY: the names of keywords are live strings.
         let name = unsafe { Bound::from_borrowed_ptr(py, name) };
-        let text: String = name.extract().map_err(|error: PyErr| error.restore(py))?;
+        let text: String = name.extract().map_err(|error: PyErr| raised(py, error))?;
         let found = self
             .fields
             .iter()
@@ -221,7 +222,7 @@ impl SchemaInner {
     }
 
     #[cold]
-    fn refuse_unknown(&self, py: Python<'_>, name: &str) {
+    fn refuse_unknown(&self, py: Python<'_>, name: &str) -> Raised {
         let names = self.names(py);
         let near = names.iter().map(|own| (distance(own, name), own)).min();
         let remedy = match near {
@@ -232,11 +233,11 @@ impl SchemaInner {
             py,
             "SchemaError",
             (format!("{} has no field {name:?}", self.name), remedy),
-        );
+        )
     }
 
     #[cold]
-    fn refuse_missing(&self, py: Python<'_>, given: &[*const Field]) {
+    fn refuse_missing(&self, py: Python<'_>, given: &[*const Field]) -> Raised {
         let missing = self
             .fields
             .iter()
@@ -256,7 +257,7 @@ impl SchemaInner {
                 .collect::<Vec<_>>()
                 .join(", ")
         );
-        raise(py, "SchemaError", (fact, remedy));
+        raise(py, "SchemaError", (fact, remedy))
     }
 
     fn names(&self, py: Python<'_>) -> Vec<String> {
@@ -354,7 +355,7 @@ impl Schema {
             if let Some(default) = default {
                 // SAFETY: attached; the field ends inside `defaults`, as was just checked; `default` is alive.
                 let written = unsafe { field.write(dtype.py(), defaults.as_mut_ptr(), default.as_ptr()) };
-                written.map_err(|()| PyErr::fetch(dtype.py()))?;
+                written.map_err(|Raised| PyErr::fetch(dtype.py()))?;
             }
             let identity = format!("{label}\0{kind}\0{stored}\0{offset}\0{size}\0");
             hash = fnv(hash, identity.as_bytes());
@@ -433,7 +434,7 @@ fn assemble(
     SchemaInner {
         any_required: fields.iter().any(|field| field.required),
         dense: fields.iter().map(|field| field.size).sum::<usize>() == event_bytes,
-        by_name: by_name(&fields),
+        by_name: NameTable::new(&fields),
         fields,
         type_object: AtomicPtr::new(ptr::null_mut()),
         shapes: [const { AtomicPtr::new(ptr::null_mut()) }; SHAPES],
@@ -448,33 +449,65 @@ fn assemble(
     }
 }
 
-/// Where a name stands in a table of `length` entries, a power of two.
-#[inline(always)]
-fn place(name: *mut ffi::PyObject, length: usize) -> usize {
-    let address = name as usize >> 4;
-    (address ^ (address >> 7)) & (length - 1)
+/// Fields by the addresses of their interned names, each in a place of its own.
+struct NameTable {
+    entries: Box<[*const Field]>,
+    factor: usize,
+    /// Leaves as many bits of the product as the length has.
+    shift: u32,
 }
 
-/// The table for [`SchemaInner::quick`]: the smallest in which no two names meet, or the largest that is worth it.
-fn by_name(fields: &[Field]) -> Box<[*const Field]> {
-    let mut length = fields.len().next_power_of_two();
-    loop {
-        let mut table: Vec<*const Field> = vec![ptr::null(); length];
+impl NameTable {
+    /// The largest table, as a multiple of the number of fields. Beyond it, the last of two names that meet is in it.
+    const SPARSEST: usize = 16;
+
+    /// Finds a factor and a length for which no two names meet.
+    fn new(fields: &[Field]) -> Self {
+        let mut length = fields.len().next_power_of_two().max(2);
+        loop {
+            for attempt in 0..32_usize {
+                let factor = 0x9e37_79b9_7f4a_7c15_usize.wrapping_mul(2 * attempt + 1);
+                let (table, clashes) = Self::filled(fields, length, factor);
+                if clashes == 0 || length >= Self::SPARSEST * fields.len().max(1) {
+                    return table;
+                }
+            }
+            length *= 2;
+        }
+    }
+
+    fn filled(fields: &[Field], length: usize, factor: usize) -> (Self, usize) {
+        let entries = vec![ptr::null(); length].into_boxed_slice();
+        let mut table = Self {
+            entries,
+            factor,
+            shift: usize::BITS - length.trailing_zeros(),
+        };
         let mut clashes = 0;
         for field in fields {
-            let entry = &mut table[place(field.name.as_ptr(), length)];
-            clashes += usize::from(!entry.is_null());
-            *entry = ptr::from_ref(field);
+            let place = table.place(field.name.as_ptr());
+            clashes += usize::from(!table.entries[place].is_null());
+            table.entries[place] = field;
         }
-        if clashes == 0 || length >= 64 * fields.len().max(1) {
-            return table.into_boxed_slice();
-        }
-        length *= 2;
+        (table, clashes)
+    }
+
+    #[inline(always)]
+    fn place(&self, name: *mut ffi::PyObject) -> usize {
+        (name as usize).wrapping_mul(self.factor) >> self.shift
+    }
+
+    #[inline(always)]
+    fn at(&self, name: *mut ffi::PyObject) -> *const Field {
+        // SAFETY: the shift leaves a number below the length.
+        unsafe { *self.entries.get_unchecked(self.place(name)) }
     }
 }
 
 fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    bytes
+        .iter()
+        .fold(String::new(), |text, byte| text + &format!("{byte:02x}"))
 }
 
 /// Adds the class to the module.

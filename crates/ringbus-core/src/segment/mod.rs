@@ -21,7 +21,7 @@ use crate::layout::{
 #[cfg(not(loom))]
 use crate::layout::Offsets;
 use crate::planted::{Twin, order};
-use crate::sync::{AtomicU32, Mutex, Ordering};
+use crate::sync::{AtomicU32, Mutex, Ordering, can_be_asymmetric};
 use std::ptr::NonNull;
 #[cfg(not(loom))]
 use std::time::Instant;
@@ -36,6 +36,13 @@ pub use modelled::ModelSlot;
 enum Backing {
     Private(private::Private),
     Shared(shared::Mapping),
+}
+
+#[cfg(not(loom))]
+impl Backing {
+    fn is_private(&self) -> bool {
+        matches!(self, Self::Private(_))
+    }
 }
 
 /// In an available word: the slot is a Pad, which consumers step over.
@@ -134,7 +141,8 @@ pub struct Segment {
     shift: u32,
     watchers: std::sync::Mutex<Vec<(Blocker, i32)>>,
     registrar: Mutex<()>,
-    #[cfg_attr(loom, expect(dead_code, reason = "owns the parts"))]
+    /// Whether sleepers bear the cost of the barrier between them and publishers: only where all are of this process.
+    asymmetric: bool,
     backing: Backing,
 }
 
@@ -169,6 +177,7 @@ impl Segment {
             shift: geometry.capacity.trailing_zeros(),
             watchers: std::sync::Mutex::new(Vec::new()),
             registrar: Mutex::new(()),
+            asymmetric: backing.is_private() && can_be_asymmetric(),
             backing,
         }
     }
@@ -352,6 +361,12 @@ impl Segment {
         lowest
     }
 
+    /// Says that the caller is about to wait for `blocker`; see [`FutexLine::arm`].
+    #[inline]
+    pub fn arm(&self, blocker: Blocker, how: u32) -> u32 {
+        self.futex(blocker).arm(how, self.asymmetric)
+    }
+
     /// The word on which waiters for `blocker` sleep.
     #[inline]
     pub fn futex(&self, blocker: Blocker) -> &FutexLine {
@@ -362,16 +377,10 @@ impl Segment {
         }
     }
 
-    /// Held by who joins or leaves, so that names stay unique.
-    pub(crate) fn registrar(&self) -> &Mutex<()> {
-        &self.registrar
-    }
-
     /// After `blocker` moved: wakes whoever waits for it.
     #[inline]
     pub fn wake(&self, blocker: Blocker) {
-        let futex = self.futex(blocker);
-        let who = futex.take();
+        let who = self.futex(blocker).take(self.asymmetric);
         if who != 0 {
             self.wake_slowly(blocker, who);
         }
@@ -606,24 +615,37 @@ impl Segment {
 
 #[cfg(loom)]
 impl Segment {
-    /// Modelled segments are shared: threads stand for processes.
+    /// Whether threads stand for processes.
     pub fn is_shared(&self) -> bool {
-        true
+        !self.backing.is_private()
+    }
+
+    /// A modelled segment in which threads stand for processes.
+    ///
+    /// # Errors
+    /// As [`Segment::private`].
+    pub fn shared(geometry: Geometry) -> Result<Self, ConfigError> {
+        let (mut backing, parts) = Backing::new(&geometry, &[], Memory::default())?;
+        backing.share();
+        parts.begin(&geometry);
+        Ok(Self::over(parts, geometry, backing))
     }
 
     /// As in a real segment.
     pub fn take_byte(&self, byte: i64) -> bool {
-        self.backing.bytes().lock().unwrap().insert(byte)
+        self.backing.is_private() || self.backing.bytes().lock().unwrap().insert(byte)
     }
 
     /// As in a real segment. Also how a model kills the owner of a byte.
     pub fn release_byte(&self, byte: i64) {
-        self.backing.bytes().lock().unwrap().remove(&byte);
+        if !self.backing.is_private() {
+            self.backing.bytes().lock().unwrap().remove(&byte);
+        }
     }
 
     /// As in a real segment.
     pub fn is_byte_held(&self, byte: i64) -> bool {
-        self.backing.bytes().lock().unwrap().contains(&byte)
+        self.backing.is_private() || self.backing.bytes().lock().unwrap().contains(&byte)
     }
 
     pub(crate) fn registering(&self) -> impl Drop + '_ {

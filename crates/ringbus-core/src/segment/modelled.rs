@@ -37,6 +37,7 @@ pub struct Backing {
     _available: Vec<AtomicU32>,
     _slots: Vec<ModelSlot>,
     bytes: crate::sync::Mutex<std::collections::HashSet<i64>>,
+    private: bool,
 }
 
 impl Backing {
@@ -53,6 +54,7 @@ impl Backing {
             _available: (0..words).map(|_| AtomicU32::new(0)).collect(),
             _slots: (0..geometry.capacity).map(|_| ModelSlot::default()).collect(),
             bytes: crate::sync::Mutex::new(std::collections::HashSet::new()),
+            private: true,
         };
         let parts = Parts {
             state: NonNull::from(&*backing._state),
@@ -65,6 +67,15 @@ impl Backing {
             slots: NonNull::from(backing._slots.as_slice()).cast(),
         };
         Ok((backing, parts))
+    }
+
+    pub(super) fn is_private(&self) -> bool {
+        self.private
+    }
+
+    /// Makes threads stand for processes.
+    pub(super) fn share(&mut self) {
+        self.private = false;
     }
 
     /// The bytes of the lock file that somebody holds.

@@ -16,10 +16,10 @@ use std::time::{Duration, Instant};
 pub struct Mapping {
     base: NonNull<u8>,
     bytes: usize,
-    pub read_only: bool,
-    pub path: PathBuf,
-    pub instance: u64,
-    pub locks: Locks,
+    pub(super) read_only: bool,
+    pub(super) path: PathBuf,
+    pub(super) instance: u64,
+    pub(super) locks: Locks,
 }
 
 /// What a file says it is, checked.
@@ -68,7 +68,7 @@ impl Found {
     ///
     /// # Errors
     /// The system refused.
-    pub fn map(self, read_only: bool) -> Result<(Mapping, Parts), ShareError> {
+    pub(super) fn map(self, read_only: bool) -> Result<(Mapping, Parts), ShareError> {
         let locks = Locks::open(&lock_path(&self.path, self.instance), true, read_only)?;
         let offsets = self.geometry.offsets().map_err(ShareError::Config)?;
         let base = map(&self.file, offsets.total, read_only, &self.path)?;
@@ -99,7 +99,7 @@ impl Mapping {
     ///
     /// # Errors
     /// The system refused: no space is ENOSPC here, not a signal later.
-    pub fn build(
+    pub(super) fn build(
         name: &str,
         geometry: &Geometry,
         schema: &[u8],
