@@ -112,6 +112,7 @@ struct Readable<'a> {
 
 impl Condition for Readable<'_> {
     type Output = i64;
+    const FOLLOWS: bool = true;
 
     #[inline]
     fn poll(&mut self) -> Result<i64, Blocker> {

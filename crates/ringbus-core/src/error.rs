@@ -1,6 +1,7 @@
 //! What may go wrong: one enum for each operation.
 
 use std::fmt;
+use std::path::{Path, PathBuf};
 
 /// A ring that cannot be made.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,6 +32,101 @@ pub enum ConfigError {
     },
 }
 
+/// A shared ring that cannot be made or attached to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ShareError {
+    /// No file of that name.
+    NotFound {
+        /// Where it would be.
+        path: PathBuf,
+    },
+    /// A ring of that name is there.
+    Exists {
+        /// Where.
+        path: PathBuf,
+    },
+    /// A name that no ring can have.
+    BadName {
+        /// The name.
+        name: String,
+    },
+    /// A file or folder that others can write or own.
+    NotPrivate {
+        /// Which.
+        path: PathBuf,
+        /// What is wrong with it.
+        fact: String,
+    },
+    /// A file that is no ring, or none of this layout.
+    Layout {
+        /// Which.
+        path: PathBuf,
+        /// What is wrong.
+        fact: String,
+        /// What it has.
+        found: String,
+        /// What it should have.
+        expected: String,
+    },
+    /// Every producer line is taken by a live producer.
+    ProducersFull {
+        /// Lines.
+        producers: u32,
+    },
+    /// Another process is the ring's one producer.
+    OtherProducer,
+    /// Sizes that make no sense.
+    Config(ConfigError),
+    /// The system refused.
+    Io {
+        /// What was being done.
+        what: String,
+        /// To which file.
+        path: PathBuf,
+        /// The system's error number.
+        errno: i32,
+    },
+}
+
+impl ShareError {
+    /// The system refused `what`.
+    pub fn io(what: &str, path: &Path, error: &std::io::Error) -> Self {
+        Self::Io { what: what.to_owned(), path: path.to_path_buf(), errno: error.raw_os_error().unwrap_or(0) }
+    }
+
+    /// As [`ShareError::io`], for the call before.
+    pub fn last(what: &str, path: &Path) -> Self {
+        Self::io(what, path, &std::io::Error::last_os_error())
+    }
+
+    /// A file that is no ring.
+    pub fn layout(path: &Path, fact: &str, found: String, expected: String) -> Self {
+        Self::Layout { path: path.to_path_buf(), fact: fact.to_owned(), found, expected }
+    }
+}
+
+impl fmt::Display for ShareError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotFound { path } => write!(f, "there is no ring {}", path.display()),
+            Self::Exists { path } => write!(f, "the ring {} exists", path.display()),
+            Self::BadName { name } => write!(f, "{name:?} is no name for a ring"),
+            Self::NotPrivate { path, fact } => write!(f, "{} is not private: {fact}", path.display()),
+            Self::Layout { path, fact, found, expected } => {
+                write!(f, "{} {fact}: {found}, not {expected}", path.display())
+            }
+            Self::ProducersFull { producers } => write!(f, "all {producers} producer lines are taken"),
+            Self::OtherProducer => write!(f, "another process is the ring's one producer"),
+            Self::Config(error) => error.fmt(f),
+            Self::Io { what, path, errno } => {
+                write!(f, "{what} {}: {}", path.display(), std::io::Error::from_raw_os_error(*errno))
+            }
+        }
+    }
+}
+
+impl std::error::Error for ShareError {}
+
 /// A claim that was refused; nothing was taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ClaimError {
@@ -45,6 +141,8 @@ pub enum ClaimError {
     Full,
     /// The ring is at its last possible sequence.
     Exhausted,
+    /// The producer has as many open claims as it may have.
+    TooManyOpenClaims,
 }
 
 /// A consumer that cannot join.
@@ -124,6 +222,9 @@ impl fmt::Display for ClaimError {
             Self::CountOutOfRange { count, capacity } => write!(f, "a claim of {count} is not in 1..={capacity}"),
             Self::Full => write!(f, "the ring is full"),
             Self::Exhausted => write!(f, "the ring is at its last possible sequence"),
+            Self::TooManyOpenClaims => {
+                write!(f, "the producer has {} open claims, the most there may be", crate::layout::INTENTS)
+            }
         }
     }
 }

@@ -3,8 +3,8 @@
 //! Source: futex(2); Drepper, "Futexes are tricky", 2011.
 
 use crate::layout::FutexLine;
-use crate::planted::{self, Twin, barrier};
-use crate::sync::Ordering;
+use crate::planted::{self, Twin};
+use crate::sync::{Ordering, heavy_barrier, light_barrier};
 use std::time::Duration;
 
 /// A thread may sleep on the word.
@@ -17,13 +17,15 @@ const WHO: u32 = SLEEPER | WATCHER;
 impl FutexLine {
     /// Says that the caller is about to sleep. Look again afterwards, then [`FutexLine::sleep`].
     ///
-    /// Returns the ticket to sleep with. It is void after the next wake, even if somebody else arms the
+    /// `asymmetric` as for every [`FutexLine::take`] of this word. Returns the ticket to sleep with. It is void after the next wake, even if somebody else arms the
     /// word again: that one waits for something else.
     #[inline]
-    pub fn arm(&self, how: u32) -> u32 {
+    pub fn arm(&self, how: u32, asymmetric: bool) -> u32 {
         let ticket = self.armed.fetch_or(how, Ordering::AcqRel) | how;
         // SYNC POINT: armed. Pairs with the barrier in `take`.
-        barrier(Twin::BarrierDroppedInArm);
+        if !planted::is(Twin::BarrierDroppedInArm) {
+            heavy_barrier(asymmetric);
+        }
         ticket
     }
 
@@ -31,10 +33,12 @@ impl FutexLine {
     ///
     /// Returns the bits that were set; they are cleared, and every ticket so far is void.
     #[inline]
-    pub fn take(&self) -> u32 {
+    pub fn take(&self, asymmetric: bool) -> u32 {
         // SYNC POINT: armed. Pairs with the barrier in `arm`: either this load sees the bit, or the
         // waiter's second look sees what was stored before.
-        barrier(Twin::BarrierDroppedInWake);
+        if !planted::is(Twin::BarrierDroppedInWake) {
+            light_barrier(asymmetric);
+        }
         let armed = self.armed.load(Ordering::Relaxed);
         if armed & WHO == 0 || planted::is(Twin::WakeSkipped) {
             return 0;

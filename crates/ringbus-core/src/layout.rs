@@ -67,7 +67,31 @@ pub struct Header {
     pub consumers: u32,
     /// Bytes of the whole segment.
     pub total_bytes: u64,
+    /// A number of this segment's own: another one under the same name has another.
+    pub instance: u64,
+    /// [`Header::WORD_ORDER`], as the machine that made the segment writes it.
+    pub word_order: u32,
+    /// CRC-32 of the header with this field 0.
+    pub crc: u32,
 }
+
+impl Header {
+    /// Reads otherwise on a machine with another word order.
+    pub const WORD_ORDER: u32 = 0x0102_0304;
+
+    /// What `crc` has to be.
+    pub fn checksum(&self) -> u32 {
+        let header = Self { crc: 0, ..*self };
+        // SAFETY: a header is plain integers without padding between them; the rest of its lines is zero.
+        let bytes = unsafe { std::slice::from_raw_parts((&raw const header).cast::<u8>(), HEADER_BYTES) };
+        !bytes.iter().fold(u32::MAX, |crc, &byte| {
+            (0..8).fold(crc ^ u32::from(byte), |crc, _| if crc & 1 == 0 { crc >> 1 } else { crc >> 1 ^ 0xedb8_8320 })
+        })
+    }
+}
+
+/// Bytes of a header's fields.
+const HEADER_BYTES: usize = std::mem::offset_of!(Header, crc) + 4;
 
 /// The words of the header that change: `ready` is written last at creation.
 #[repr(C, align(128))]
@@ -144,9 +168,9 @@ pub struct CounterLine {
 #[repr(C, align(128))]
 #[derive(Debug, Default)]
 pub struct IdentityLine {
-    /// 0 free, 1 joining, 2 live, 3 held for one that has not come yet, 4 halted.
+    /// 0 free, 1 joining, 2 live, 3 held for one that has not come yet, 4 dead, kept while others depend on it.
     pub state: AtomicU32,
-    /// 1 gates, 2 does not gate.
+    /// A bit each: 1 gates, 2 does not gate, 4 durable.
     pub kind: AtomicU32,
     /// Counts up each time the entry is taken.
     pub generation: AtomicU64,
@@ -158,6 +182,8 @@ pub struct IdentityLine {
     pub start_time: AtomicU64,
     /// Inode of its pid namespace, for people to read.
     pub pid_namespace: AtomicU64,
+    /// Of a durable consumer that is away: the most events it may be behind before it is let go; 0 is no limit.
+    pub absent_limit: AtomicU64,
     /// UTF-8, padded with zeros.
     #[cfg(not(loom))]
     pub name: [AtomicU64; NAME_BYTES / 8],
@@ -177,18 +203,31 @@ pub struct ConsumerEntry {
     pub futex: FutexLine,
 }
 
+/// Open claims that one producer may have at once.
+pub const INTENTS: usize = 7;
+
+/// What a producer is about to claim, or has claimed and not published: a claim that is covered by the
+/// intent of a live producer is left to it. Both are the sequence + 1, and 0 is none. Written by the
+/// producer as low = none, high, low; read by who recovers as low, high, low.
+#[repr(C)]
+#[derive(Debug, Default)]
+pub struct Intent {
+    /// The lowest sequence + 1; 0 is none.
+    pub low: AtomicI64,
+    /// The highest sequence + 1.
+    pub high: AtomicI64,
+}
+
 /// One producer, number set at creation.
 #[repr(C, align(128))]
 #[derive(Debug, Default)]
 pub struct ProducerLine {
-    /// 0 free, otherwise the owner's number.
+    /// 0 free, otherwise the owner's process id. Written by who takes or recovers the line.
     pub owner: AtomicU64,
     /// Counts up each time the line is taken.
     pub generation: AtomicU64,
-    /// The lowest sequence of the open claim.
-    pub intent_low: AtomicI64,
-    /// The highest sequence of the open claim.
-    pub intent_high: AtomicI64,
+    /// One for each open claim.
+    pub intents: [Intent; INTENTS],
 }
 
 /// The sizes that everything else of a segment follows from.
@@ -289,6 +328,36 @@ impl Geometry {
         Ok(Offsets { state, cursor, cursor_futex, registry, producers, consumers, schema, available, slots, total })
     }
 
+    /// The sizes that a header names, if they go together.
+    pub fn from_header(header: &Header) -> Option<Self> {
+        let kind = match header.producer_kind {
+            1 => ProducerKind::Single,
+            2 => ProducerKind::Multi,
+            _ => return None,
+        };
+        let geometry = Self {
+            capacity: header.capacity,
+            slot_bytes: header.slot_bytes,
+            slot_header_bytes: header.slot_header_bytes,
+            slot_headers: header.slot_headers,
+            kind,
+            start: header.start,
+            producers: header.producers,
+            schema_bytes: header.schema_bytes,
+            schema_hash: header.schema_hash,
+        };
+        let fits = header.consumers == MAX_CONSUMERS as u32
+            && header.line_bytes == LINE_BYTES as u32
+            && header.page_bytes == PAGE_BYTES as u32
+            && geometry.slot_bytes >= 8
+            && geometry.slot_bytes.is_multiple_of(8)
+            && u64::from(geometry.slot_header_bytes) <= geometry.slot_bytes
+            && (1..=1024).contains(&geometry.producers)
+            && geometry.schema_bytes <= 1 << 24;
+        let total = geometry.offsets().ok()?.total as u64;
+        (fits && total == header.total_bytes).then_some(geometry)
+    }
+
     /// The header that says all this.
     ///
     /// # Errors
@@ -310,6 +379,9 @@ impl Geometry {
             producers: self.producers,
             consumers: MAX_CONSUMERS as u32,
             total_bytes: self.offsets()?.total as u64,
+            instance: 0,
+            word_order: Header::WORD_ORDER,
+            crc: 0,
         })
     }
 }

@@ -92,6 +92,16 @@ twins! {
     DependencyIgnored = "dependency-ignored",
     /// A drain is content when a consumer is one short of its target.
     DrainStopsShort = "drain-stops-short",
+    /// A dead consumer's entry is freed though somebody else has taken it since.
+    FreedWithoutGeneration = "freed-without-generation",
+    /// A dead producer's line is freed before its Pads are made.
+    FreedBeforePads = "freed-before-pads",
+    /// A Pad is stored, not swapped in.
+    PadStoredPlain = "pad-stored-plain",
+    /// An intent stays when the claim it was for failed.
+    IntentKept = "intent-kept",
+    /// A producer claims by addition and says so afterwards.
+    ClaimByAddition = "claim-by-addition",
 }
 
 /// Whether `twin` is switched on in this run.

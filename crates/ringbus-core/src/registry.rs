@@ -3,16 +3,50 @@
 use crate::error::{JoinError, LeaveError};
 use crate::layout::{ConsumerEntry, MAX_CONSUMERS, NAME_BYTES, ProducerKind};
 use crate::planted::{self, Twin, barrier};
-use crate::segment::{Blocker, Segment};
+use crate::recovery;
+use crate::segment::{Blocker, Segment, consumer_byte};
 use crate::sync::Ordering;
 use std::sync::Arc;
 
 /// The entry is nobody's.
 pub const FREE: u32 = 0;
+/// Somebody is about to take part.
+pub const JOINING: u32 = 1;
 /// Its consumer takes part.
 pub const LIVE: u32 = 2;
 /// It keeps the place of a consumer that has not come yet.
 pub const HELD: u32 = 3;
+/// Its consumer has died, and others depend on it.
+pub const DEAD: u32 = 4;
+
+/// In `kind`: producers wait for it.
+pub const GATES: u32 = 1;
+/// In `kind`: nobody waits for it.
+pub const UNGATED: u32 = 2;
+/// In `kind`: its place stays, and gates, while its process is away.
+pub const DURABLE: u32 = 4;
+
+/// On what terms a consumer takes part.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Terms {
+    /// Whether producers wait for it.
+    pub gating: bool,
+    /// Whether its place stays while its process is away.
+    pub durable: bool,
+    /// The most events a durable one may be behind while it is away; 0 is no limit.
+    pub absent_limit: u64,
+}
+
+impl Terms {
+    /// Takes part for as long as its process lives.
+    pub fn ephemeral(gating: bool) -> Self {
+        Self { gating, durable: false, absent_limit: 0 }
+    }
+
+    fn kind(self) -> u32 {
+        (if self.gating { GATES } else { UNGATED }) | if self.durable { DURABLE } else { 0 }
+    }
+}
 
 /// Where a consumer begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,25 +76,68 @@ impl Consumer {
     /// # Errors
     /// A name that is taken, empty or too long; no free entry; a start that is not held.
     pub fn join(segment: &Arc<Segment>, name: &str, gating: bool, start: Start) -> Result<Self, JoinError> {
+        Self::join_as(segment, name, Terms::ephemeral(gating), start)
+    }
+
+    /// Joins the ring on these terms, at the place that is held for it if there is one.
+    ///
+    /// # Errors
+    /// As [`Consumer::join`].
+    pub fn join_as(segment: &Arc<Segment>, name: &str, terms: Terms, start: Start) -> Result<Self, JoinError> {
         check_name(name)?;
-        let _registrar = segment.registrar().lock();
-        let entry = match find(segment, name) {
-            Some(index) if segment.consumer(index).identity.state.load(Ordering::Acquire) == HELD => Some(index),
-            Some(_) => return Err(JoinError::NameTaken { name: name.to_owned() }),
-            None => None,
-        };
-        let consumer = match entry {
-            Some(index) => Self::at(segment, index, true),
-            None => Self::enter(segment, name, gating, LIVE)?,
-        };
-        if let Err(error) = consumer.begin(start, entry.is_some()) {
-            if entry.is_none() {
+        let _registering = segment.registering();
+        let Some(index) = Self::place_of(segment, name)? else {
+            let consumer = Self::enter(segment, name, terms, JOINING)?;
+            if let Err(error) = consumer.begin(start, false) {
                 consumer.free();
+                return Err(error);
             }
+            consumer.entry().identity.state.store(LIVE, Ordering::Release);
+            return Ok(consumer);
+        };
+        let consumer = Self::at(segment, index, true);
+        if let Err(error) = consumer.begin(start, true) {
+            segment.release_byte(consumer_byte(index));
             return Err(error);
         }
-        consumer.entry().identity.state.store(LIVE, Ordering::Release);
-        Ok(consumer)
+        Ok(consumer.come_back(terms))
+    }
+
+    /// The entry that is held for `name`, whose byte this process has from here on.
+    fn place_of(segment: &Arc<Segment>, name: &str) -> Result<Option<usize>, JoinError> {
+        let Some(index) = find(segment, name) else { return Ok(None) };
+        let taken = || JoinError::NameTaken { name: name.to_owned() };
+        let identity = &segment.consumer(index).identity;
+        let state = identity.state.load(Ordering::Acquire);
+        let away = state == LIVE && identity.kind.load(Ordering::Relaxed) & DURABLE != 0;
+        if state == HELD || away {
+            return if segment.take_byte(consumer_byte(index)) { Ok(Some(index)) } else { Err(taken()) };
+        }
+        recovery::recover_consumer(segment, index);
+        if find(segment, name).is_some() { Err(taken()) } else { Ok(None) }
+    }
+
+    /// Takes the place that was held; one that was let go meanwhile begins after the cursor, and is told what it
+    /// missed.
+    fn come_back(mut self, terms: Terms) -> Self {
+        let identity = &self.entry().identity;
+        identity.generation.fetch_add(1, Ordering::Relaxed);
+        identity.kind.store(terms.kind(), Ordering::Relaxed);
+        identity.absent_limit.store(terms.absent_limit, Ordering::Relaxed);
+        self.generation = self.entry().identity.generation.load(Ordering::Relaxed);
+        self.gating = terms.gating;
+        let gates = self.segment.registry().gating.load(Ordering::Acquire) & (1 << self.index) != 0;
+        if !gates {
+            let left_at = self.sequence();
+            self.enter_at_cursor();
+            self.count_missed((self.sequence() - left_at).max(0) as u64);
+        } else if !terms.gating {
+            self.segment.registry().gating.fetch_and(!(1 << self.index), Ordering::AcqRel);
+            self.segment.wake(Blocker::Consumer(self.index));
+        }
+        self.entry().identity.write_owner();
+        self.entry().identity.state.store(LIVE, Ordering::Release);
+        self
     }
 
     /// Keeps a place for a consumer that comes later: it gates from now on.
@@ -69,11 +146,13 @@ impl Consumer {
     /// As [`Consumer::join`].
     pub fn hold(segment: &Arc<Segment>, name: &str) -> Result<Self, JoinError> {
         check_name(name)?;
-        let _registrar = segment.registrar().lock();
+        let _registering = segment.registering();
         if find(segment, name).is_some() {
             return Err(JoinError::NameTaken { name: name.to_owned() });
         }
-        Self::enter(segment, name, true, HELD)
+        let consumer = Self::enter(segment, name, Terms::ephemeral(true), HELD)?;
+        segment.release_byte(consumer_byte(consumer.index));
+        Ok(consumer)
     }
 
     fn at(segment: &Arc<Segment>, index: usize, gating: bool) -> Self {
@@ -81,14 +160,19 @@ impl Consumer {
         Self { segment: Arc::clone(segment), index, generation, gating }
     }
 
-    fn enter(segment: &Arc<Segment>, name: &str, gating: bool, state: u32) -> Result<Self, JoinError> {
+    /// The byte is taken before the entry is written: an entry that is not free and whose byte nobody holds is a dead
+    /// one's.
+    fn enter(segment: &Arc<Segment>, name: &str, terms: Terms, state: u32) -> Result<Self, JoinError> {
         let index = take_entry(segment)?;
         segment.consumer(index).identity.generation.fetch_add(1, Ordering::Relaxed);
-        let consumer = Self::at(segment, index, gating);
+        let consumer = Self::at(segment, index, terms.gating);
         let identity = &consumer.entry().identity;
+        identity.kind.store(terms.kind(), Ordering::Relaxed);
+        identity.absent_limit.store(terms.absent_limit, Ordering::Relaxed);
+        identity.state.store(JOINING, Ordering::Release);
         write_name(consumer.entry(), name);
         identity.depends_on.store(0, Ordering::Relaxed);
-        identity.kind.store(if gating { 1 } else { 2 }, Ordering::Relaxed);
+        identity.write_owner();
         consumer.clear_counters();
         consumer.enter_at_cursor();
         identity.state.store(state, Ordering::Release);
@@ -141,13 +225,18 @@ impl Consumer {
         self.entry().identity.depends_on.load(Ordering::Acquire)
     }
 
-    /// Leaves the ring; whoever waits for this consumer goes on. Harmless if it has left already.
+    /// Leaves the ring; whoever waits for this consumer goes on. Harmless if it has left already. The place of a durable
+    /// one stays.
     ///
     /// # Errors
     /// Somebody depends on it.
     pub fn leave(&self) -> Result<(), LeaveError> {
-        let _registrar = self.segment.registrar().lock();
+        let _registering = self.segment.registering();
         if self.has_left() {
+            return Ok(());
+        }
+        if self.entry().identity.kind.load(Ordering::Relaxed) & DURABLE != 0 {
+            self.segment.release_byte(consumer_byte(self.index));
             return Ok(());
         }
         let dependents = dependents(&self.segment, self.index);
@@ -155,6 +244,7 @@ impl Consumer {
             return Err(LeaveError::HasDependents { dependents });
         }
         self.free();
+        recovery::bury(&self.segment);
         Ok(())
     }
 
@@ -169,6 +259,7 @@ impl Consumer {
         self.entry().identity.depends_on.store(0, Ordering::Relaxed);
         self.entry().identity.state.store(FREE, Ordering::Release);
         self.segment.registry().taken.fetch_and(!bit, Ordering::AcqRel);
+        self.segment.release_byte(consumer_byte(self.index));
         if !planted::is(Twin::LeaveWithoutWake) {
             self.segment.wake(Blocker::Consumer(self.index));
         }
@@ -267,18 +358,17 @@ pub fn dependents(segment: &Segment, index: usize) -> u64 {
         .fold(0, |set, other| set | 1 << other)
 }
 
+/// A free entry, whose byte this process has from here on. One that was taken by somebody who died before it said
+/// anything is free too.
 fn take_entry(segment: &Segment) -> Result<usize, JoinError> {
     let taken = &segment.registry().taken;
-    loop {
-        let set = taken.load(Ordering::Acquire);
-        let index = (!set).trailing_zeros() as usize;
-        if index >= MAX_CONSUMERS {
-            return Err(JoinError::RegistryFull);
-        }
-        if taken.fetch_or(1 << index, Ordering::AcqRel) & (1 << index) == 0 {
-            return Ok(index);
-        }
-    }
+    (0..MAX_CONSUMERS)
+        .filter(|&index| segment.consumer(index).identity.state.load(Ordering::Acquire) == FREE)
+        .find(|&index| segment.take_byte(consumer_byte(index)))
+        .inspect(|&index| {
+            taken.fetch_or(1 << index, Ordering::AcqRel);
+        })
+        .ok_or(JoinError::RegistryFull)
 }
 
 fn check_name(name: &str) -> Result<(), JoinError> {
@@ -286,6 +376,36 @@ fn check_name(name: &str) -> Result<(), JoinError> {
         return Err(JoinError::NameLength { bytes: name.len() });
     }
     Ok(())
+}
+
+#[cfg(not(loom))]
+impl crate::layout::IdentityLine {
+    /// Says whose the entry is, for people to read.
+    fn write_owner(&self) {
+        self.pid.store(u64::from(std::process::id()), Ordering::Relaxed);
+        self.start_time.store(own_start_time(), Ordering::Relaxed);
+        self.pid_namespace.store(own_pid_namespace(), Ordering::Relaxed);
+    }
+}
+
+#[cfg(loom)]
+impl crate::layout::IdentityLine {
+    fn write_owner(&self) {}
+}
+
+/// The start time of this process in clock ticks since boot; 0 where /proc does not say.
+#[cfg(not(loom))]
+fn own_start_time() -> u64 {
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    let after_name = stat.rsplit_once(')').map_or("", |(_, rest)| rest);
+    after_name.split_whitespace().nth(19).and_then(|ticks| ticks.parse().ok()).unwrap_or(0)
+}
+
+/// The inode of this process's pid namespace; 0 where /proc does not say.
+#[cfg(not(loom))]
+fn own_pid_namespace() -> u64 {
+    use std::os::unix::fs::MetadataExt;
+    std::fs::metadata("/proc/self/ns/pid").map_or(0, |facts| facts.ino())
 }
 
 #[cfg(not(loom))]

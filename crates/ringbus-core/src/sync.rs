@@ -59,6 +59,44 @@ mod imp {
     }
 }
 
+/// One side of a store-load barrier whose cost the other side bears: where `asymmetric`, it only keeps the compiler
+/// from moving accesses, and [`heavy_barrier`] runs a barrier on every core that runs this process.
+///
+/// For a private ring, whose publishers pass here with each event and whose sleepers pay a system call anyway.
+#[inline(always)]
+pub fn light_barrier(asymmetric: bool) {
+    if asymmetric {
+        std::sync::atomic::compiler_fence(std::sync::atomic::Ordering::SeqCst);
+    } else {
+        store_load_barrier();
+    }
+}
+
+/// The other side of [`light_barrier`].
+#[inline]
+pub fn heavy_barrier(asymmetric: bool) {
+    store_load_barrier();
+    #[cfg(not(any(loom, tsan)))]
+    if asymmetric {
+        // SAFETY: takes three numbers. It cannot fail in a process that has registered, as `can_be_asymmetric` did.
+        unsafe { libc::syscall(libc::SYS_membarrier, libc::MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0) };
+    }
+    #[cfg(any(loom, tsan))]
+    let _ = asymmetric;
+}
+
+/// Whether this process may use the asymmetric pair. Neither loom nor ThreadSanitizer knows it: both check the
+/// symmetric one.
+pub fn can_be_asymmetric() -> bool {
+    #[cfg(not(any(loom, tsan)))]
+    // SAFETY: takes three numbers; the kernel refuses what it does not know.
+    unsafe {
+        libc::syscall(libc::SYS_membarrier, libc::MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED, 0, 0) == 0
+    }
+    #[cfg(any(loom, tsan))]
+    false
+}
+
 /// Orders the stores before it before the stores after it, for readers that pass [`read_barrier`].
 ///
 /// A producer stores `claimed`, passes this, and writes the slot; a reader that may be lapped copies the

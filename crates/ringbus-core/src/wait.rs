@@ -5,6 +5,7 @@
 
 use crate::futex::SLEEPER;
 use crate::planted::{self, Twin};
+use crate::recovery;
 use crate::segment::{Blocker, Segment};
 use crate::sync::{AtomicU32, Ordering, spin_hint, yield_now};
 use std::sync::Arc;
@@ -14,6 +15,9 @@ use std::time::{Duration, Instant};
 pub trait Condition {
     /// What it gets.
     type Output;
+
+    /// Whether a consumer that has died ends the wait: it is what this one depends on.
+    const FOLLOWS: bool = false;
 
     /// Looks once.
     ///
@@ -31,6 +35,8 @@ pub enum Outcome<T> {
     TimedOut,
     /// Somebody raised the alert.
     Alerted,
+    /// The consumer at this entry, which this one depends on, has died.
+    Died(usize),
 }
 
 /// How to wait.
@@ -104,6 +110,9 @@ const YIELDING_SPINS: u64 = 100;
 const SLEEPING_SPINS: u64 = 100;
 const SLEEPING_YIELDS: u64 = 100;
 const CLOCK_EVERY: u64 = 64;
+/// How long a waiter waits before it looks whether those it waits for are alive, and between later looks.
+const FIRST_LOOK: Duration = Duration::from_millis(10);
+const LATER_LOOKS: Duration = Duration::from_millis(25);
 
 /// Waits for `condition`; `None` is no deadline.
 pub fn wait<C: Condition>(
@@ -116,7 +125,8 @@ pub fn wait<C: Condition>(
     if let Ok(output) = condition.poll() {
         return Outcome::Ready(output);
     }
-    let mut waiter = Waiter { segment, alert, deadline, condition };
+    let next_look = segment.is_shared().then(|| Instant::now() + FIRST_LOOK);
+    let mut waiter = Waiter { segment, alert, deadline, next_look, condition };
     match strategy {
         WaitStrategy::BusySpin => waiter.spin(u64::MAX, |_, _| spin_hint()),
         WaitStrategy::Yielding => waiter.spin(YIELDING_SPINS, |_, _| yield_now()),
@@ -143,6 +153,8 @@ struct Waiter<'a, C> {
     segment: &'a Segment,
     alert: &'a Alert,
     deadline: Option<Instant>,
+    /// When to look for the dead; never in a private segment.
+    next_look: Option<Instant>,
     condition: &'a mut C,
 }
 
@@ -154,13 +166,32 @@ impl<C: Condition> Waiter<'_, C> {
         }
     }
 
+    /// Recovers what a dead process left, if it is time to look. The consumer that this one depends on and
+    /// that has died, if that is what it waits for.
+    fn look_for_the_dead(&mut self, blocker: Blocker) -> Option<Outcome<C::Output>> {
+        let next = self.next_look?;
+        if C::FOLLOWS
+            && let Blocker::Consumer(index) = blocker
+            && recovery::is_dead(self.segment, index)
+        {
+            return Some(Outcome::Died(index));
+        }
+        let now = Instant::now();
+        if now >= next || cfg!(loom) {
+            self.next_look = Some(now + LATER_LOOKS);
+            recovery::look(self.segment, blocker);
+        }
+        None
+    }
+
     /// Spins `spins` times, then calls `pause(turn, time left)`. Looks at the clock at some of the spins and
     /// before each pause, which may take long.
     fn spin(&mut self, spins: u64, pause: impl Fn(u64, Duration)) -> Outcome<C::Output> {
         for turn in 0_u64.. {
-            if let Ok(output) = self.condition.poll() {
-                return Outcome::Ready(output);
-            }
+            let blocker = match self.condition.poll() {
+                Ok(output) => return Outcome::Ready(output),
+                Err(blocker) => blocker,
+            };
             if self.alert.is_raised() {
                 return Outcome::Alerted;
             }
@@ -168,10 +199,18 @@ impl<C: Condition> Waiter<'_, C> {
                 spin_hint();
                 continue;
             }
+            if let Some(outcome) = self.look_for_the_dead(blocker) {
+                return outcome;
+            }
             let Some(left) = self.remaining() else { return Outcome::TimedOut };
             if turn < spins { spin_hint() } else { pause(turn - spins, left) }
         }
         unreachable!("2^64 turns")
+    }
+
+    /// `left`, or less where it is time to look for the dead before.
+    fn nap(&self, left: Duration) -> Duration {
+        self.next_look.map_or(left, |next| left.min(next.saturating_duration_since(Instant::now())))
     }
 
     fn look(&mut self, times: u32) -> Option<Outcome<C::Output>> {
@@ -195,7 +234,7 @@ impl<C: Condition> Waiter<'_, C> {
             Err(blocker) => blocker,
         };
         loop {
-            let ticket = self.segment.futex(blocker).arm(SLEEPER);
+            let ticket = self.segment.arm(blocker, SLEEPER);
             if !planted::is(Twin::ArmWithoutRecheck) {
                 match self.condition.poll() {
                     Ok(output) => return Outcome::Ready(output),
@@ -210,7 +249,10 @@ impl<C: Condition> Waiter<'_, C> {
                 return Outcome::Alerted;
             }
             let Some(left) = self.remaining() else { return Outcome::TimedOut };
-            self.segment.futex(blocker).sleep(ticket, left);
+            if let Some(outcome) = self.look_for_the_dead(blocker) {
+                return outcome;
+            }
+            self.segment.futex(blocker).sleep(ticket, self.nap(left));
         }
     }
 

@@ -64,6 +64,9 @@ pub fn claim(py: Python<'_>, reason: ClaimError, ring: &str) -> PyErr {
             error(py, "CapacityError", (fact, count, "claim less at a time, or use publish_batch, which claims in parts"))
         }
         ClaimError::Full => error(py, "WaitTimeout", (format!("claiming on {ring}"), 0.0)),
+        ClaimError::TooManyOpenClaims => {
+            error(py, "ClaimError", (format!("{reason} ({ring})"), "leave one of them first"))
+        }
         ClaimError::Exhausted => {
             let fact = format!("{ring} has reached its last sequence, 2**62");
             error(py, "ClaimError", (fact, "begin a new ring"))

@@ -277,7 +277,7 @@ impl Poller {
             }
             let Err(blocker) = self.reader.poll(self.next.get()) else { continue };
             segment.watch(blocker, descriptor);
-            segment.futex(blocker).arm(WATCHER);
+            segment.arm(blocker, WATCHER);
             match self.reader.poll(self.next.get()) {
                 Err(still) if still == blocker => return Ok(self.reader.ring.is_closed()),
                 _ => {}

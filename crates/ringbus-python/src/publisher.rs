@@ -4,18 +4,19 @@
 use crate::cell::GilCell;
 use crate::claim::Claim;
 use crate::event;
-use crate::ring::{Ring, RingHandle};
+use crate::ring::{Producers, Ring, RingHandle};
 use crate::{enter, errors, view};
 use pyo3::exceptions::PyTypeError;
 use pyo3::ffi;
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 use pyo3::types::PyType;
+use ringbus_core::Sequencer;
 use std::ptr;
 use std::sync::Arc;
 
 /// Bytes of an event that is filled on the stack; a larger one takes a buffer from a pool.
-const STACK_BYTES: usize = 512;
+pub const STACK_BYTES: usize = 512;
 
 /// Publishes to one ring, with one time-out.
 #[pyclass(frozen, subclass, weakref, module = "ringbus._core")]
@@ -111,20 +112,44 @@ impl Publisher {
     ) -> Result<bool, Refused> {
         let ring = &*self.ring;
         ring.check(py)?;
-        if count == 0 && ring.kinds.len() == 1 {
+        if count == 0 && ring.plain {
             let schema = &*ring.kinds[0].schema;
-            if schema.event_bytes <= STACK_BYTES {
-                let mut scratch = [const { std::mem::MaybeUninit::<u64>::uninit() }; STACK_BYTES / 8];
-                let scratch = scratch.as_mut_ptr().cast::<u8>();
-                // SAFETY: the scratch takes an event; the values go with the names.
-                return unsafe {
-                    schema.fill(py, scratch, args, names).map_err(|()| None)?;
-                    self.send::<TRY>(py, scratch, 0, schema.event_bytes)
-                };
-            }
+            let mut scratch = [const { std::mem::MaybeUninit::<u64>::uninit() }; STACK_BYTES / 8];
+            let scratch = scratch.as_mut_ptr();
+            // SAFETY: a plain ring's events fit the scratch; the values go with the names.
+            return unsafe {
+                schema.fill(py, scratch.cast(), args, names).map_err(|()| None)?;
+                if self.send_plain(scratch.cast(), schema.event_bytes) {
+                    return Ok(true);
+                }
+                self.send::<TRY>(py, scratch.cast(), 0, schema.event_bytes)
+            };
         }
         // SAFETY: as in the caller.
         unsafe { self.publish_slowly::<TRY>(py, args, count, names) }
+    }
+
+    /// `send` for a ring whose slots have no headers, as long as there is a free slot. False: nothing was done.
+    #[inline(always)]
+    unsafe fn send_plain(&self, scratch: *const u8, bytes: usize) -> bool {
+        let ring = &*self.ring;
+        if ring.open_claim.get() {
+            return false;
+        }
+        // SAFETY: the slot is this producer's until it is published, and takes an event.
+        let copy = |sequence| unsafe { copy_words(scratch, ring.event(sequence), bytes) };
+        match ring.producers.get_mut() {
+            Producers::Single(sequencer) => sequencer.poll_claim(1).is_ok_and(|sequence| {
+                copy(sequence);
+                sequencer.publish(sequence, sequence);
+                true
+            }),
+            Producers::Multi(sequencer) => sequencer.poll_claim(1).is_ok_and(|sequence| {
+                copy(sequence);
+                sequencer.publish(sequence, sequence);
+                true
+            }),
+        }
     }
 
     /// Claims a slot, copies the filled event into it, and publishes: no Python code in between.
@@ -338,6 +363,24 @@ impl Publisher {
         // A quarter at a time, so that a slow consumer is not waited for once an event.
         let count = (ring.segment.capacity() / 4).clamp(1, most);
         Ok((ring.claim(py, count, timeout)?, count))
+    }
+}
+
+/// Copies word by word: the words were just written one by one, and a wider load would wait for all of them.
+///
+/// # Safety
+/// Both take `bytes` bytes, and begin at a multiple of 8.
+#[inline(always)]
+unsafe fn copy_words(source: *const u8, target: *mut u8, bytes: usize) {
+    let words = bytes / 8;
+    // SAFETY: the caller's promise. Volatile, so that the loop stays one.
+    unsafe {
+        for word in 0..words {
+            target.cast::<u64>().add(word).write_volatile(source.cast::<u64>().add(word).read());
+        }
+        if bytes % 8 != 0 {
+            ptr::copy_nonoverlapping(source.add(words * 8), target.add(words * 8), bytes % 8);
+        }
     }
 }
 

@@ -99,6 +99,8 @@ pub struct Ring {
     pub slot: SlotShape,
     pub kinds: Vec<EventKind>,
     pub objects: Option<Objects>,
+    /// One event type that fits the stack, no slot headers, no end of sequences in sight.
+    pub plain: bool,
     pub wait: WaitStrategy,
     pub label: String,
     /// A claim of a single producer that is not published yet.
@@ -437,7 +439,12 @@ impl RingHandle {
         } else {
             Producers::Single(SingleProducerSequencer::new(Arc::clone(&segment)))
         };
+        let plain = kinds.len() == 1
+            && slot.headers() == 0
+            && slot.event_bytes <= crate::publisher::STACK_BYTES
+            && facts.start <= 1 << 61;
         let ring = Ring {
+            plain,
             segment,
             producers: GilCell::new(producers),
             slot,

@@ -80,7 +80,7 @@ impl<H: EventHandler> EventProcessor<H> {
             match self.barrier.wait_for(next, self.max_batch, self.strategy, deadline) {
                 Outcome::Ready(last) => next = self.batch(next, last)?,
                 Outcome::TimedOut => self.handler.on_timeout(next - 1),
-                Outcome::Alerted => break,
+                Outcome::Alerted | Outcome::Died(_) => break,
             }
         }
         Ok(())

@@ -1,28 +1,65 @@
 //! The memory a ring lives in, and where each part of it is.
 
+#[cfg(not(loom))]
+pub mod folder;
+#[cfg(not(loom))]
+pub mod locks;
 #[cfg(loom)]
 mod modelled;
 #[cfg(not(loom))]
 mod private;
+#[cfg(not(loom))]
+pub mod shared;
 
 use crate::error::ConfigError;
+#[cfg(not(loom))]
+use crate::error::ShareError;
 use crate::futex::{SLEEPER, WATCHER};
 use crate::layout::{
     ConsumerEntry, CursorLine, FutexLine, Geometry, MAX_CONSUMERS, ProducerKind, ProducerLine, RegistryLine, StateLine,
 };
+#[cfg(not(loom))]
+use crate::layout::Offsets;
 use crate::planted::{Twin, order};
-use crate::sync::{AtomicU32, Mutex, Ordering};
+use crate::sync::{AtomicU32, Mutex, Ordering, can_be_asymmetric};
 use std::ptr::NonNull;
+#[cfg(not(loom))]
+use std::time::Instant;
 
 #[cfg(loom)]
 use modelled::Backing;
 #[cfg(loom)]
 pub use modelled::ModelSlot;
+
+/// What holds the memory.
 #[cfg(not(loom))]
-use private::Backing;
+enum Backing {
+    Private(private::Private),
+    Shared(shared::Mapping),
+}
+
+#[cfg(not(loom))]
+impl Backing {
+    fn is_private(&self) -> bool {
+        matches!(self, Self::Private(_))
+    }
+}
 
 /// In an available word: the slot is a Pad, which consumers step over.
 pub const PAD: u32 = 1 << 31;
+
+/// The byte of the lock file that the owner of consumer entry `index` holds.
+pub fn consumer_byte(index: usize) -> i64 {
+    1000 + index as i64
+}
+
+/// The byte of the lock file that the owner of producer line `index` holds.
+pub fn producer_byte(index: usize) -> i64 {
+    2000 + index as i64
+}
+
+/// The byte of the lock file that the process of the one producer of a single-producer ring holds.
+pub const SINGLE_PRODUCER_BYTE: i64 = 2;
 
 /// How private memory is to be had.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -67,6 +104,35 @@ struct Parts {
     slots: NonNull<ModelSlot>,
 }
 
+impl Parts {
+    /// The words that are not zero at the beginning.
+    fn begin(&self, geometry: &Geometry) {
+        // SAFETY: the parts are mapped and nobody else has them yet.
+        unsafe {
+            self.cursor.as_ref().claimed.store(geometry.start - 1, Ordering::Relaxed);
+            self.cursor.as_ref().published.store(geometry.start - 1, Ordering::Relaxed);
+            self.state.as_ref().ready.store(1, Ordering::Release);
+        }
+    }
+}
+
+#[cfg(not(loom))]
+fn parts_at(base: NonNull<u8>, offsets: &Offsets) -> Parts {
+    // SAFETY: each offset is inside the mapping at `base` and aligned to what is there (layout.rs).
+    unsafe {
+        Parts {
+            state: base.add(offsets.state).cast(),
+            cursor: base.add(offsets.cursor).cast(),
+            cursor_futex: base.add(offsets.cursor_futex).cast(),
+            registry: base.add(offsets.registry).cast(),
+            producers: base.add(offsets.producers).cast(),
+            consumers: base.add(offsets.consumers).cast(),
+            available: base.add(offsets.available).cast(),
+            slots: base.add(offsets.slots),
+        }
+    }
+}
+
 /// The memory of one ring.
 pub struct Segment {
     parts: Parts,
@@ -75,7 +141,8 @@ pub struct Segment {
     shift: u32,
     watchers: std::sync::Mutex<Vec<(Blocker, i32)>>,
     registrar: Mutex<()>,
-    #[cfg_attr(loom, expect(dead_code, reason = "owns the parts"))]
+    /// Whether sleepers bear the cost of the barrier between them and publishers: only where all are of this process.
+    asymmetric: bool,
     backing: Backing,
 }
 
@@ -91,20 +158,28 @@ impl Segment {
     /// # Errors
     /// Sizes that make no sense, or no memory.
     pub fn private(geometry: Geometry, schema: &[u8], memory: Memory) -> Result<Self, ConfigError> {
+        #[cfg(not(loom))]
+        let (backing, parts) = {
+            let (memory, parts) = private::Private::new(&geometry, schema, memory)?;
+            (Backing::Private(memory), parts)
+        };
+        #[cfg(loom)]
         let (backing, parts) = Backing::new(&geometry, schema, memory)?;
-        let segment = Self {
+        parts.begin(&geometry);
+        Ok(Self::over(parts, geometry, backing))
+    }
+
+    fn over(parts: Parts, geometry: Geometry, backing: Backing) -> Self {
+        Self {
             parts,
             geometry,
             mask: geometry.capacity - 1,
             shift: geometry.capacity.trailing_zeros(),
             watchers: std::sync::Mutex::new(Vec::new()),
             registrar: Mutex::new(()),
+            asymmetric: backing.is_private() && can_be_asymmetric(),
             backing,
-        };
-        segment.cursor().claimed.store(geometry.start - 1, Ordering::Relaxed);
-        segment.cursor().published.store(geometry.start - 1, Ordering::Relaxed);
-        segment.state().ready.store(1, Ordering::Release);
-        Ok(segment)
+        }
     }
 
     /// The sizes it was made with.
@@ -127,7 +202,10 @@ impl Segment {
     /// What pages it got.
     #[cfg(not(loom))]
     pub fn pages(&self) -> Pages {
-        self.backing.pages()
+        match &self.backing {
+            Backing::Private(memory) => memory.pages(),
+            Backing::Shared(_) => Pages::Ordinary,
+        }
     }
 
     /// The words of the header that change.
@@ -244,6 +322,22 @@ impl Segment {
         self.geometry.kind == ProducerKind::Multi && self.available(sequence).load(Ordering::Relaxed) & PAD != 0
     }
 
+    /// The available word of `sequence` (multi-producer).
+    pub fn available_word(&self, sequence: i64) -> u32 {
+        self.available(sequence).load(Ordering::Acquire)
+    }
+
+    /// Whether the slot of `sequence` still shows the lap before (multi-producer).
+    pub fn is_behind(&self, sequence: i64) -> bool {
+        self.available_word(sequence) & !PAD == self.lap(sequence).wrapping_sub(1) & !PAD
+    }
+
+    /// Makes `sequence` a Pad if its available word is still `before` (multi-producer).
+    pub fn swap_to_pad(&self, sequence: i64, before: u32) -> bool {
+        let pad = self.lap(sequence) | PAD;
+        self.available(sequence).compare_exchange(before, pad, Ordering::AcqRel, Ordering::Relaxed).is_ok()
+    }
+
     /// Whether the ring ever had a Pad. Look after the wait that showed the sequences in question.
     #[inline]
     pub fn has_pads(&self) -> bool {
@@ -267,6 +361,12 @@ impl Segment {
         lowest
     }
 
+    /// Says that the caller is about to wait for `blocker`; see [`FutexLine::arm`].
+    #[inline]
+    pub fn arm(&self, blocker: Blocker, how: u32) -> u32 {
+        self.futex(blocker).arm(how, self.asymmetric)
+    }
+
     /// The word on which waiters for `blocker` sleep.
     #[inline]
     pub fn futex(&self, blocker: Blocker) -> &FutexLine {
@@ -277,16 +377,10 @@ impl Segment {
         }
     }
 
-    /// Held by who joins or leaves, so that names stay unique.
-    pub(crate) fn registrar(&self) -> &Mutex<()> {
-        &self.registrar
-    }
-
     /// After `blocker` moved: wakes whoever waits for it.
     #[inline]
     pub fn wake(&self, blocker: Blocker) {
-        let futex = self.futex(blocker);
-        let who = futex.take();
+        let who = self.futex(blocker).take(self.asymmetric);
         if who != 0 {
             self.wake_slowly(blocker, who);
         }
@@ -360,5 +454,201 @@ impl Segment {
             // SAFETY: slots are 8-aligned and a multiple of 8 long; the target is as large by contract.
             unsafe { target.add(word).write((*source.add(word)).load(Ordering::Relaxed)) };
         }
+    }
+}
+
+/// How a shared ring is made when its name exists.
+#[cfg(not(loom))]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Existing {
+    /// Refuse, unless nobody lives in it and it has the same schema and sizes: then go on from its cursor.
+    Resume,
+    /// Begin anew; who is attached is told.
+    Replace,
+}
+
+#[cfg(not(loom))]
+impl Segment {
+    /// Makes the shared ring `name`, or goes on with one that was left behind.
+    ///
+    /// # Errors
+    /// Somebody lives in it, it is another ring, or the system refused.
+    pub fn create(name: &str, geometry: Geometry, schema: &[u8], existing: Existing) -> Result<Self, ShareError> {
+        geometry.check().map_err(ShareError::Config)?;
+        if existing == Existing::Resume
+            && let Some(segment) = Self::resume(name, &geometry, schema)?
+        {
+            return Ok(segment);
+        }
+        let old = if existing == Existing::Replace { Self::attach(name, false, None).ok() } else { None };
+        let (built, parts) = shared::Mapping::build(name, &geometry, schema, |parts| parts.begin(&geometry))?;
+        let mapping = if existing == Existing::Replace { built.replace()? } else { built.link()? };
+        if let Some(old) = old {
+            old.retire();
+        }
+        Ok(Self::over(parts, geometry, Backing::Shared(mapping)))
+    }
+
+    fn resume(name: &str, geometry: &Geometry, schema: &[u8]) -> Result<Option<Self>, ShareError> {
+        let found = match shared::Found::open(name, false) {
+            Ok(found) => found,
+            Err(ShareError::NotFound { .. }) => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        let path = folder::ring_path(name)?;
+        if found.is_alive() {
+            return Err(ShareError::Exists { path });
+        }
+        if found.geometry != (Geometry { start: found.geometry.start, ..*geometry }) || found.schema != schema {
+            let (found, expected) = (format!("{:?}", found.geometry), format!("{geometry:?}"));
+            return Err(ShareError::layout(&path, "is another ring that was left behind", found, expected));
+        }
+        Self::mapped(found, false).map(Some)
+    }
+
+    /// Attaches to the shared ring `name`, waiting for it until `deadline`.
+    ///
+    /// # Errors
+    /// There is none, or it is none of ours.
+    pub fn attach(name: &str, read_only: bool, deadline: Option<Instant>) -> Result<Self, ShareError> {
+        Self::mapped(shared::wait_for_ring(name, read_only, deadline)?, read_only)
+    }
+
+    fn mapped(found: shared::Found, read_only: bool) -> Result<Self, ShareError> {
+        let geometry = found.geometry;
+        let (mapping, parts) = found.map(read_only)?;
+        Ok(Self::over(parts, geometry, Backing::Shared(mapping)))
+    }
+
+    /// Tells whoever is attached that the ring was unlinked or replaced.
+    pub fn retire(&self) {
+        self.state().replaced.store(1, Ordering::Release);
+        self.wake_all();
+        if let Backing::Shared(mapping) = &self.backing {
+            let _ = std::fs::remove_file(folder::lock_path(&mapping.path, mapping.instance));
+        }
+    }
+
+    /// Takes the name away and tells whoever is attached.
+    ///
+    /// # Errors
+    /// The system refused, or another ring has the name now.
+    pub fn unlink(&self) -> Result<(), ShareError> {
+        let Backing::Shared(mapping) = &self.backing else { return Ok(()) };
+        if !mapping.is_linked() {
+            return Err(ShareError::NotFound { path: mapping.path.clone() });
+        }
+        shared::unlink(&mapping.path, mapping.instance)?;
+        self.retire();
+        Ok(())
+    }
+
+    /// Whether the ring was unlinked or replaced.
+    #[inline(always)]
+    pub fn is_retired(&self) -> bool {
+        self.state().replaced.load(Ordering::Relaxed) != 0
+    }
+
+    fn locks(&self) -> Option<&locks::Locks> {
+        match &self.backing {
+            Backing::Private(_) => None,
+            Backing::Shared(mapping) => Some(&mapping.locks),
+        }
+    }
+
+    /// Whether other processes may take part.
+    #[inline]
+    pub fn is_shared(&self) -> bool {
+        matches!(self.backing, Backing::Shared(_))
+    }
+
+    /// Whether this process may only read it.
+    pub fn is_read_only(&self) -> bool {
+        matches!(&self.backing, Backing::Shared(mapping) if mapping.read_only)
+    }
+
+    /// Whether any process but this one is attached.
+    pub fn is_another_present(&self) -> bool {
+        self.locks().is_some_and(locks::Locks::is_another_present)
+    }
+
+    /// The schema, as it was stored at creation.
+    pub fn schema(&self) -> Vec<u8> {
+        let Ok(offsets) = self.geometry.offsets() else { return Vec::new() };
+        let base = self.parts.slots.as_ptr();
+        // SAFETY: the schema lies before the slots, inside the mapping, and is never written after creation.
+        unsafe {
+            let schema = base.sub(offsets.slots).add(offsets.schema);
+            std::slice::from_raw_parts(schema, self.geometry.schema_bytes as usize).to_vec()
+        }
+    }
+
+    /// Takes a byte of the lock file: true when nobody alive has it.
+    pub fn take_byte(&self, byte: i64) -> bool {
+        self.locks().is_none_or(|locks| locks.take(byte))
+    }
+
+    /// Gives a byte back.
+    pub fn release_byte(&self, byte: i64) {
+        if let Some(locks) = self.locks() {
+            locks.release(byte);
+        }
+    }
+
+    /// Whether somebody alive has the byte. In a private segment everybody is alive.
+    pub fn is_byte_held(&self, byte: i64) -> bool {
+        self.locks().is_none_or(|locks| locks.is_held(byte))
+    }
+
+    /// Excludes others, of this process and of others, from joining and leaving.
+    pub(crate) fn registering(&self) -> impl Drop + '_ {
+        struct Both<'a>(Option<locks::RegistrarGuard<'a>>, #[expect(dead_code)] std::sync::MutexGuard<'a, ()>);
+        impl Drop for Both<'_> {
+            fn drop(&mut self) {
+                self.0.take();
+            }
+        }
+        let own = self.registrar.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        Both(self.locks().map(locks::Locks::registrar), own)
+    }
+}
+
+#[cfg(loom)]
+impl Segment {
+    /// Whether threads stand for processes.
+    pub fn is_shared(&self) -> bool {
+        !self.backing.is_private()
+    }
+
+    /// A modelled segment in which threads stand for processes.
+    ///
+    /// # Errors
+    /// As [`Segment::private`].
+    pub fn shared(geometry: Geometry) -> Result<Self, ConfigError> {
+        let (mut backing, parts) = Backing::new(&geometry, &[], Memory::default())?;
+        backing.share();
+        parts.begin(&geometry);
+        Ok(Self::over(parts, geometry, backing))
+    }
+
+    /// As in a real segment.
+    pub fn take_byte(&self, byte: i64) -> bool {
+        self.backing.is_private() || self.backing.bytes().lock().unwrap().insert(byte)
+    }
+
+    /// As in a real segment. Also how a model kills the owner of a byte.
+    pub fn release_byte(&self, byte: i64) {
+        if !self.backing.is_private() {
+            self.backing.bytes().lock().unwrap().remove(&byte);
+        }
+    }
+
+    /// As in a real segment.
+    pub fn is_byte_held(&self, byte: i64) -> bool {
+        self.backing.is_private() || self.backing.bytes().lock().unwrap().contains(&byte)
+    }
+
+    pub(crate) fn registering(&self) -> impl Drop + '_ {
+        self.registrar.lock().unwrap()
     }
 }

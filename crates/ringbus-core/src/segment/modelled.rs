@@ -36,6 +36,8 @@ pub struct Backing {
     _consumers: Vec<ConsumerEntry>,
     _available: Vec<AtomicU32>,
     _slots: Vec<ModelSlot>,
+    bytes: crate::sync::Mutex<std::collections::HashSet<i64>>,
+    private: bool,
 }
 
 impl Backing {
@@ -51,6 +53,8 @@ impl Backing {
             _consumers: (0..MAX_CONSUMERS).map(|_| ConsumerEntry::default()).collect(),
             _available: (0..words).map(|_| AtomicU32::new(0)).collect(),
             _slots: (0..geometry.capacity).map(|_| ModelSlot::default()).collect(),
+            bytes: crate::sync::Mutex::new(std::collections::HashSet::new()),
+            private: true,
         };
         let parts = Parts {
             state: NonNull::from(&*backing._state),
@@ -63,5 +67,19 @@ impl Backing {
             slots: NonNull::from(backing._slots.as_slice()).cast(),
         };
         Ok((backing, parts))
+    }
+
+    pub(super) fn is_private(&self) -> bool {
+        self.private
+    }
+
+    /// Makes threads stand for processes.
+    pub(super) fn share(&mut self) {
+        self.private = false;
+    }
+
+    /// The bytes of the lock file that somebody holds.
+    pub(super) fn bytes(&self) -> &crate::sync::Mutex<std::collections::HashSet<i64>> {
+        &self.bytes
     }
 }

@@ -2,19 +2,19 @@
 
 use super::{Memory, Pages, Parts};
 use crate::error::ConfigError;
-use crate::layout::{Geometry, Header, Offsets, PAGE_BYTES};
+use crate::layout::{Geometry, Header, PAGE_BYTES};
 use std::ptr::NonNull;
 
 const HUGE_PAGE_BYTES: usize = 2 << 20;
 
 /// A mapping, unmapped when dropped.
-pub struct Backing {
+pub struct Private {
     base: NonNull<u8>,
     bytes: usize,
     pages: Pages,
 }
 
-impl Backing {
+impl Private {
     pub(super) fn new(geometry: &Geometry, schema: &[u8], memory: Memory) -> Result<(Self, Parts), ConfigError> {
         let offsets = geometry.offsets()?;
         let backing = Self::map(offsets.total, memory)?;
@@ -25,28 +25,12 @@ impl Backing {
             let room = (geometry.schema_bytes as usize).min(schema.len());
             std::ptr::copy_nonoverlapping(schema.as_ptr(), backing.base.add(offsets.schema).as_ptr(), room);
         }
-        let parts = backing.parts(&offsets);
+        let parts = super::parts_at(backing.base, &offsets);
         Ok((backing, parts))
     }
 
     pub(super) fn pages(&self) -> Pages {
         self.pages
-    }
-
-    fn parts(&self, offsets: &Offsets) -> Parts {
-        // SAFETY: each offset is inside the mapping and aligned to what is there (layout.rs).
-        unsafe {
-            Parts {
-                state: self.base.add(offsets.state).cast(),
-                cursor: self.base.add(offsets.cursor).cast(),
-                cursor_futex: self.base.add(offsets.cursor_futex).cast(),
-                registry: self.base.add(offsets.registry).cast(),
-                producers: self.base.add(offsets.producers).cast(),
-                consumers: self.base.add(offsets.consumers).cast(),
-                available: self.base.add(offsets.available).cast(),
-                slots: self.base.add(offsets.slots),
-            }
-        }
     }
 
     fn map(bytes: usize, memory: Memory) -> Result<Self, ConfigError> {
@@ -81,7 +65,7 @@ impl Backing {
     }
 }
 
-impl Drop for Backing {
+impl Drop for Private {
     fn drop(&mut self) {
         // SAFETY: the mapping was made by `map` and every pointer into it dies with the Segment.
         unsafe { libc::munmap(self.base.as_ptr().cast(), self.bytes) };

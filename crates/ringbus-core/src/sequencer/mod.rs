@@ -11,7 +11,7 @@ pub use multi::MultiProducerSequencer;
 pub use single::SingleProducerSequencer;
 
 use crate::error::ClaimError;
-use crate::layout::{MAX_SEQUENCE, ProducerKind};
+use crate::layout::{INTENTS, MAX_SEQUENCE, ProducerKind};
 use crate::planted::{self, Twin};
 use crate::segment::{Blocker, Segment};
 use crate::sync::{Ordering, store_load_barrier};
@@ -39,6 +39,11 @@ pub trait Sequencer {
     /// The highest sequence claimed.
     fn claimed(&self) -> i64;
 
+    /// Claims that are announced in a shared segment and not published yet.
+    fn open_claims(&self) -> usize {
+        0
+    }
+
     /// Free slots now.
     fn remaining_capacity(&self) -> i64 {
         let claimed = self.claimed();
@@ -47,12 +52,24 @@ pub trait Sequencer {
         self.segment().capacity() - (claimed - gate)
     }
 
+    /// Checks that a claim of `count` can be made.
+    ///
+    /// # Errors
+    /// A count out of range, the last sequence reached, or too many open claims.
+    fn check(&self, count: i64) -> Result<(), ClaimError> {
+        check_count(self.segment(), count, self.claimed())?;
+        if self.open_claims() >= INTENTS {
+            return Err(ClaimError::TooManyOpenClaims);
+        }
+        Ok(())
+    }
+
     /// Claims `count` slots or says why not, without waiting.
     ///
     /// # Errors
     /// A count out of range, a full ring, or the last sequence reached.
     fn try_claim(&mut self, count: i64) -> Result<i64, ClaimError> {
-        check_count(self.segment(), count, self.claimed())?;
+        self.check(count)?;
         self.poll_claim(count).map_err(|_| ClaimError::Full)
     }
 
@@ -70,7 +87,7 @@ pub trait Sequencer {
     where
         Self: Sized,
     {
-        check_count(self.segment(), count, self.claimed())?;
+        self.check(count)?;
         let segment = Arc::clone(self.segment());
         Ok(wait(&segment, strategy, alert, deadline, &mut Capacity { sequencer: self, count }))
     }

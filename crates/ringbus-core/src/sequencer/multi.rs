@@ -1,19 +1,23 @@
 //! Any number of producers: a compare-and-swap to claim, a word a slot to publish.
 
 use super::{Sequencer, reach};
+use crate::error::ShareError;
+use crate::layout::{INTENTS, ProducerLine};
 use crate::planted::{self, Twin, barrier, order};
-use crate::segment::{Blocker, Segment};
+use crate::recovery;
+use crate::segment::{Blocker, Segment, producer_byte};
 use crate::sync::{AtomicI64, Ordering, write_barrier};
 use std::sync::Arc;
 
 /// How many available words a producer looks at in advance: it shall not look at a whole ring at once.
 const LOOK_AHEAD: i64 = 256;
 
-/// Claims and publishes for one of many producers. Copies share the cache of the slowest consumer.
-#[derive(Clone)]
+/// Claims and publishes for one of many producers. Copies share the cache of the slowest consumer; in a shared segment
+/// each has a line of its own, where it says what it is about to claim.
 pub struct MultiProducerSequencer {
     segment: Arc<Segment>,
     capacity: i64,
+    line: Option<Line>,
     /// A sequence that every consumer that gates has reached, and up to which all is published; only ever
     /// too low. Written and read by every producer of the process: release and acquire, since it stands for
     /// the consumers' sequences and the available words.
@@ -23,8 +27,26 @@ pub struct MultiProducerSequencer {
 impl MultiProducerSequencer {
     /// A producer of `segment`.
     pub fn new(segment: Arc<Segment>) -> Self {
+        Self::enter(segment).expect("a private segment has room for every producer")
+    }
+
+    /// A producer of `segment`, which may be a shared one.
+    ///
+    /// # Errors
+    /// Every line is taken by a live producer.
+    pub fn enter(segment: Arc<Segment>) -> Result<Self, ShareError> {
         let gate = segment.before_start().max(segment.cursor().claimed.load(Ordering::Acquire) - segment.capacity());
-        Self { capacity: segment.capacity(), segment, gate: Arc::new(AtomicI64::new(gate)) }
+        let line = if segment.is_shared() { Some(Line::take(&segment)?) } else { None };
+        Ok(Self { capacity: segment.capacity(), segment, line, gate: Arc::new(AtomicI64::new(gate)) })
+    }
+
+    /// Another producer of the same process.
+    ///
+    /// # Errors
+    /// As [`MultiProducerSequencer::enter`].
+    pub fn another(&self) -> Result<Self, ShareError> {
+        let line = if self.segment.is_shared() { Some(Line::take(&self.segment)?) } else { None };
+        Ok(Self { segment: Arc::clone(&self.segment), capacity: self.capacity, line, gate: Arc::clone(&self.gate) })
     }
 
     /// A consumer that joined late, or no consumer at all, does not vouch for claims that were open before:
@@ -58,6 +80,13 @@ impl MultiProducerSequencer {
     }
 }
 
+impl Clone for MultiProducerSequencer {
+    /// As [`MultiProducerSequencer::another`], for private segments.
+    fn clone(&self) -> Self {
+        self.another().expect("a private segment has room for every producer")
+    }
+}
+
 impl Sequencer for MultiProducerSequencer {
     #[inline]
     fn segment(&self) -> &Arc<Segment> {
@@ -78,10 +107,17 @@ impl Sequencer for MultiProducerSequencer {
             if high > reach(gate, self.capacity) {
                 self.look_at_consumers(claimed, high, gate)?;
             }
+            // SYNC POINT: intent. Pairs with `recovery::covers`, behind a read of the cursor.
+            let intent = self.line.as_mut().map(|line| line.announce(claimed + 1, high));
             if self.take(claimed, high) {
                 // SYNC POINT: lapped. Pairs with the read barrier of a reader that may be lapped.
                 write_barrier();
                 return Ok(high);
+            }
+            if let (Some(line), Some(intent)) = (&mut self.line, intent)
+                && !planted::is(Twin::IntentKept)
+            {
+                line.withdraw(intent);
             }
             crate::sync::spin_hint();
         }
@@ -93,7 +129,14 @@ impl Sequencer for MultiProducerSequencer {
         for sequence in first..=high {
             self.segment.mark_available(sequence);
         }
+        if let Some(line) = &mut self.line {
+            line.done(low);
+        }
         self.segment.wake(Blocker::Cursor);
+    }
+
+    fn open_claims(&self) -> usize {
+        self.line.as_ref().map_or(0, |line| line.open.count_ones() as usize)
     }
 
     fn abort(&mut self, low: i64, high: i64) {
@@ -104,9 +147,95 @@ impl Sequencer for MultiProducerSequencer {
         for sequence in low..=high {
             self.segment.mark_pad(sequence);
         }
+        if let Some(line) = &mut self.line {
+            line.done(low);
+        }
         if planted::is(Twin::PadBeforeCount) {
             pads.fetch_add((high - low + 1) as u64, Ordering::AcqRel);
         }
         self.segment.wake(Blocker::Cursor);
+    }
+}
+
+/// A producer's line in a shared segment.
+struct Line {
+    segment: Arc<Segment>,
+    index: usize,
+    /// The intents in use, a bit each.
+    open: u32,
+}
+
+impl Line {
+    fn take(segment: &Arc<Segment>) -> Result<Self, ShareError> {
+        let producers = segment.geometry().producers;
+        for looked_for_the_dead in [false, true] {
+            let free = (0..producers as usize).find(|&index| Self::take_free(segment, index));
+            if let Some(index) = free {
+                return Ok(Self { segment: Arc::clone(segment), index, open: 0 });
+            }
+            if !looked_for_the_dead {
+                recovery::recover_producers(segment);
+            }
+        }
+        Err(ShareError::ProducersFull { producers })
+    }
+
+    /// The byte first, the line second: a line with an owner whose byte nobody holds is a dead one's.
+    fn take_free(segment: &Segment, index: usize) -> bool {
+        let line = segment.producer(index);
+        if line.owner.load(Ordering::Acquire) != 0 || !segment.take_byte(producer_byte(index)) {
+            return false;
+        }
+        if line.owner.load(Ordering::Acquire) != 0 {
+            segment.release_byte(producer_byte(index));
+            return false;
+        }
+        line.generation.fetch_add(1, Ordering::Relaxed);
+        line.owner.store(u64::from(std::process::id()), Ordering::Release);
+        true
+    }
+
+    #[inline]
+    fn words(&self) -> &ProducerLine {
+        self.segment.producer(self.index)
+    }
+
+    /// Says that `low..=high` are about to be claimed. The caller has made sure that an intent is free.
+    #[inline]
+    fn announce(&mut self, low: i64, high: i64) -> usize {
+        let place = (self.open.trailing_ones() as usize).min(INTENTS - 1);
+        let intent = &self.words().intents[place];
+        intent.low.store(0, Ordering::Relaxed);
+        intent.high.store(high + 1, Ordering::Release);
+        intent.low.store(low + 1, Ordering::Release);
+        self.open |= 1 << place;
+        place
+    }
+
+    #[inline]
+    fn withdraw(&mut self, place: usize) {
+        self.words().intents[place].low.store(0, Ordering::Release);
+        self.open &= !(1 << place);
+    }
+
+    /// The claim that begins at `low` is published or given back.
+    #[inline]
+    fn done(&mut self, low: i64) {
+        let found = (0..INTENTS).find(|&place| {
+            self.open & (1 << place) != 0 && self.words().intents[place].low.load(Ordering::Relaxed) == low + 1
+        });
+        if let Some(place) = found {
+            self.withdraw(place);
+        }
+    }
+}
+
+impl Drop for Line {
+    /// Open claims stay announced: who recovers makes Pads of them.
+    fn drop(&mut self) {
+        if self.open == 0 {
+            self.words().owner.store(0, Ordering::Release);
+        }
+        self.segment.release_byte(producer_byte(self.index));
     }
 }

@@ -1,8 +1,9 @@
 //! One producer: plain arithmetic, one release store to publish.
 
 use super::{Sequencer, reach};
+use crate::error::ShareError;
 use crate::planted::{self, Twin, barrier, order};
-use crate::segment::{Blocker, Segment};
+use crate::segment::{Blocker, SINGLE_PRODUCER_BYTE, Segment};
 use crate::sync::{Ordering, write_barrier};
 use std::sync::Arc;
 
@@ -23,6 +24,17 @@ impl SingleProducerSequencer {
         let capacity = segment.capacity();
         let gate = segment.before_start();
         Self { segment, capacity, next, gate: gate.max(next - capacity) }
+    }
+
+    /// The one producer of `segment`, which may be a shared one: no other process can be it meanwhile.
+    ///
+    /// # Errors
+    /// Another process is.
+    pub fn enter(segment: Arc<Segment>) -> Result<Self, ShareError> {
+        if segment.is_shared() && !segment.take_byte(SINGLE_PRODUCER_BYTE) {
+            return Err(ShareError::OtherProducer);
+        }
+        Ok(Self::new(segment))
     }
 
     /// The highest sequence published.

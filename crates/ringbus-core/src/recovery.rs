@@ -1,0 +1,210 @@
+//! What is done for participants that have died. Death is proven by a byte lock that the kernel dropped, never by a
+//! timer; whoever recovers holds the dead one's byte meanwhile.
+//!
+//! A producer that died between its claim and its publish leaves a hole. The first sequence at or under the cursor
+//! that is not available, and that no intent of a live producer covers, is looked at again, and then swapped from
+//! the word of the lap before to a Pad. Pads come first, the producer's line is freed last. A producer that is
+//! alive but stopped between its intent and its claim holds this up.
+
+use crate::layout::{Intent, MAX_CONSUMERS, ProducerKind};
+use crate::planted::{self, Twin};
+use crate::registry::{self, DEAD, DURABLE, FREE, HELD, LIVE};
+use crate::segment::{Blocker, Segment, consumer_byte, producer_byte};
+use crate::sync::Ordering;
+
+/// Looks whether `blocker` waits for somebody who has died, and if so does what that one cannot do any more.
+///
+/// Returns whether anything was done.
+pub fn look(segment: &Segment, blocker: Blocker) -> bool {
+    match blocker {
+        Blocker::Consumer(index) => recover_consumer(segment, index),
+        Blocker::Cursor => recover_producers(segment),
+    }
+}
+
+/// Whether the consumer at `index` has died and was let go.
+pub fn is_dead(segment: &Segment, index: usize) -> bool {
+    segment.consumer(index).identity.state.load(Ordering::Acquire) == DEAD
+}
+
+/// Lets the consumer at `index` go if its process has died: its entry is freed, or kept for as long as others depend
+/// on it, so that they are told. A durable one gates on, until it is further behind than its limit.
+pub fn recover_consumer(segment: &Segment, index: usize) -> bool {
+    let identity = &segment.consumer(index).identity;
+    let (state, generation) = (identity.state.load(Ordering::Acquire), identity.generation.load(Ordering::Acquire));
+    if !matches!(state, LIVE | registry::JOINING) || segment.is_byte_held(consumer_byte(index)) {
+        return false;
+    }
+    if is_kept(segment, index) || !segment.take_byte(consumer_byte(index)) {
+        return false;
+    }
+    let same = identity.generation.load(Ordering::Acquire) == generation
+        && identity.state.load(Ordering::Acquire) == state
+        || planted::is(Twin::FreedWithoutGeneration);
+    if same {
+        let_go(segment, index);
+    }
+    segment.release_byte(consumer_byte(index));
+    same
+}
+
+/// A durable consumer that is away and not too far behind.
+fn is_kept(segment: &Segment, index: usize) -> bool {
+    let entry = segment.consumer(index);
+    if entry.identity.kind.load(Ordering::Relaxed) & DURABLE == 0 {
+        return false;
+    }
+    let limit = entry.identity.absent_limit.load(Ordering::Relaxed);
+    let behind = registry::cursor(segment).saturating_sub(entry.sequence.get());
+    limit == 0 || behind < limit as i64
+}
+
+/// Takes the consumer at `index` out; the caller holds its byte.
+fn let_go(segment: &Segment, index: usize) {
+    let identity = &segment.consumer(index).identity;
+    segment.registry().gating.fetch_and(!(1 << index), Ordering::AcqRel);
+    if identity.kind.load(Ordering::Relaxed) & DURABLE != 0 {
+        // Its place stays, so that it is told what it missed; it does not gate any more.
+    } else if registry::dependents(segment, index) != 0 {
+        identity.state.store(DEAD, Ordering::Release);
+    } else {
+        identity.depends_on.store(0, Ordering::Relaxed);
+        identity.state.store(FREE, Ordering::Release);
+        segment.registry().taken.fetch_and(!(1 << index), Ordering::AcqRel);
+    }
+    segment.wake(Blocker::Consumer(index));
+}
+
+/// Frees the entries of the dead on which nobody depends any more; the caller holds the registrar's lock.
+pub fn bury(segment: &Segment) {
+    for index in 0..MAX_CONSUMERS {
+        if is_dead(segment, index) && registry::dependents(segment, index) == 0 {
+            segment.consumer(index).identity.state.store(FREE, Ordering::Release);
+            segment.registry().taken.fetch_and(!(1 << index), Ordering::AcqRel);
+        }
+    }
+}
+
+/// Makes Pads of what dead producers claimed and never published, and frees their lines.
+///
+/// Returns whether anything was done.
+pub fn recover_producers(segment: &Segment) -> bool {
+    if segment.geometry().kind != ProducerKind::Multi {
+        return false;
+    }
+    let dead: Vec<usize> = (0..segment.geometry().producers as usize).filter(|&line| take_dead(segment, line)).collect();
+    if planted::is(Twin::FreedBeforePads) {
+        dead.iter().for_each(|&line| free_line(segment, line));
+    }
+    let padded = !dead.is_empty() && pad_holes(segment, &dead);
+    for &line in &dead {
+        if no_hole_of(segment, line) {
+            free_line(segment, line);
+        }
+        segment.release_byte(producer_byte(line));
+    }
+    padded
+}
+
+/// Takes the byte of a line whose owner has died.
+fn take_dead(segment: &Segment, line: usize) -> bool {
+    let owner = &segment.producer(line).owner;
+    if owner.load(Ordering::Acquire) == 0 || segment.is_byte_held(producer_byte(line)) {
+        return false;
+    }
+    if !segment.take_byte(producer_byte(line)) {
+        return false;
+    }
+    if owner.load(Ordering::Acquire) == 0 {
+        segment.release_byte(producer_byte(line));
+        return false;
+    }
+    true
+}
+
+fn free_line(segment: &Segment, line: usize) {
+    for intent in &segment.producer(line).intents {
+        intent.low.store(0, Ordering::Release);
+    }
+    segment.producer(line).owner.store(0, Ordering::Release);
+}
+
+/// Whether everything that the dead owner of `line` meant to claim is available, or was never claimed.
+fn no_hole_of(segment: &Segment, line: usize) -> bool {
+    let claimed = segment.cursor().claimed.load(Ordering::Acquire);
+    segment.producer(line).intents.iter().all(|intent| {
+        let (low, high) = (intent.low.load(Ordering::Acquire) - 1, intent.high.load(Ordering::Acquire) - 1);
+        low < 0 || (low..=high.min(claimed)).all(|sequence| !is_hole(segment, sequence))
+    })
+}
+
+/// Whether `sequence` is claimed and neither published nor overwritten by a later lap.
+fn is_hole(segment: &Segment, sequence: i64) -> bool {
+    segment.is_behind(sequence)
+}
+
+fn pad_holes(segment: &Segment, dead: &[usize]) -> bool {
+    let claimed = segment.cursor().claimed.load(Ordering::Acquire);
+    let first = (claimed - segment.capacity() + 1).max(segment.before_start() + 1);
+    let mut padded = false;
+    for sequence in first..=claimed {
+        if !is_hole(segment, sequence) {
+            continue;
+        }
+        match pad(segment, dead, sequence) {
+            Padded::Yes => padded = true,
+            Padded::No => {}
+            // A live producer may still be about to claim: what follows waits for it.
+            Padded::Covered => break,
+        }
+    }
+    if padded {
+        segment.wake(Blocker::Cursor);
+    }
+    padded
+}
+
+enum Padded {
+    Yes,
+    No,
+    Covered,
+}
+
+fn pad(segment: &Segment, dead: &[usize], sequence: i64) -> Padded {
+    let before = segment.available_word(sequence);
+    if (0..segment.geometry().producers as usize).any(|line| !dead.contains(&line) && is_covered(segment, line, sequence)) {
+        return Padded::Covered;
+    }
+    if !is_hole(segment, sequence) || segment.available_word(sequence) != before {
+        return Padded::No;
+    }
+    segment.state().pads.fetch_add(1, Ordering::AcqRel);
+    if planted::is(Twin::PadStoredPlain) {
+        segment.mark_pad(sequence);
+        return Padded::Yes;
+    }
+    if segment.swap_to_pad(sequence, before) { Padded::Yes } else { Padded::No }
+}
+
+/// Whether the owner of `line` is alive and may mean to publish `sequence` itself. Another one that recovers
+/// counts as the owner: it is at work.
+fn is_covered(segment: &Segment, line: usize, sequence: i64) -> bool {
+    let producer = segment.producer(line);
+    producer.owner.load(Ordering::Acquire) != 0
+        && producer.intents.iter().any(|intent| covers(intent, sequence))
+        && segment.is_byte_held(producer_byte(line))
+}
+
+fn covers(intent: &Intent, sequence: i64) -> bool {
+    let low = intent.low.load(Ordering::Acquire);
+    let high = intent.high.load(Ordering::Acquire);
+    if intent.low.load(Ordering::Acquire) != low {
+        return true;
+    }
+    low != 0 && low - 1 <= sequence && sequence < high
+}
+
+/// The entries that are held for consumers that have not come.
+pub fn is_held_open(segment: &Segment, index: usize) -> bool {
+    segment.consumer(index).identity.state.load(Ordering::Acquire) == HELD
+}

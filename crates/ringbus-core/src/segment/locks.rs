@@ -1,0 +1,212 @@
+//! Proof of life: byte locks that the kernel drops when their process is gone.
+//!
+//! Locks of fcntl(2) belong to the process, not to the descriptor: a child made by fork does not have them, and a
+//! process that closes any descriptor of the file loses all of them. So each process opens a lock file once,
+//! keeps it in a table, and closes it with its last ring. They are set with F_SETLK and looked at with
+//! F_OFD_GETLK, which sees the caller's own locks too.
+//!
+//! Bytes: 0 whoever is attached (shared), 1 who joins or leaves, 2 the one producer, 1000 + i consumer i,
+//! 2000 + i producer line i.
+
+use super::folder::c_path;
+use crate::error::ShareError;
+use std::collections::{HashMap, HashSet};
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+
+const PRESENCE: i64 = 0;
+const REGISTRAR: i64 = 1;
+
+/// A ring's hold on its lock file.
+pub struct Locks {
+    /// Always there, but for the end of `drop`.
+    shared: Option<Arc<LockFile>>,
+}
+
+/// One lock file, as this process has it.
+struct LockFile {
+    file: OwnedFd,
+    identity: (u64, u64),
+    process: u32,
+    /// Bytes this process holds: its own locks do not exclude its threads.
+    held: Mutex<HashSet<i64>>,
+}
+
+/// The lock files of this process, and how many rings hold on to each. Opening and closing take place under
+/// this lock: to close one descriptor after another one was opened would drop the locks of both.
+type Table = HashMap<(u64, u64), (Arc<LockFile>, usize)>;
+
+fn table() -> MutexGuard<'static, Table> {
+    static TABLE: OnceLock<Mutex<Table>> = OnceLock::new();
+    TABLE.get_or_init(Mutex::default).lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn known<'a>(table: &'a mut Table, path: &Path) -> Option<&'a mut (Arc<LockFile>, usize)> {
+    let identity = identity_of(path)?;
+    // In a child made by fork the parent's entries mean nothing: the locks are not the child's.
+    table.get_mut(&identity).filter(|(file, _)| file.process == std::process::id())
+}
+
+impl Locks {
+    /// Opens the lock file at `path`, or shares the one this process has open, and is present from then on.
+    ///
+    /// # Errors
+    /// The file cannot be opened.
+    pub fn open(path: &Path, create: bool, read_only: bool) -> Result<Self, ShareError> {
+        let mut table = table();
+        if let Some((file, holders)) = known(&mut table, path) {
+            *holders += 1;
+            return Ok(Self { shared: Some(Arc::clone(file)) });
+        }
+        let file = open_file(path, create, read_only)?;
+        let identity = identity_of_file(&file).ok_or_else(|| ShareError::last("looking at", path))?;
+        if !set(&file, libc::F_RDLCK, PRESENCE) {
+            return Err(ShareError::last("locking", path));
+        }
+        let shared = Arc::new(LockFile { file, identity, process: std::process::id(), held: Mutex::default() });
+        // What a fork left in the place is kept open for ever: closing it is the child's right, and harmless.
+        table.insert(identity, (Arc::clone(&shared), 1));
+        Ok(Self { shared: Some(shared) })
+    }
+
+    /// Whether anybody, this process too, is attached to the ring of the lock file at `path`.
+    pub fn is_anybody_present(path: &Path) -> bool {
+        let mut table = table();
+        if known(&mut table, path).is_some() {
+            return true;
+        }
+        // Not open in this process: opening and closing it drops no lock of ours.
+        open_file(path, false, true).is_ok_and(|file| is_locked(&file, PRESENCE))
+    }
+
+    /// Whether anybody but this process is attached.
+    pub fn is_another_present(&self) -> bool {
+        let mut lock = region(libc::F_WRLCK, PRESENCE);
+        // SAFETY: the descriptor is open, the structure whole.
+        let asked = unsafe { libc::fcntl(self.file().as_raw_fd(), libc::F_GETLK, &raw mut lock) };
+        asked == 0 && i32::from(lock.l_type) != libc::F_UNLCK
+    }
+
+    /// Takes `byte` for this process, if nobody alive has it.
+    pub fn take(&self, byte: i64) -> bool {
+        let mut held = self.held();
+        if held.contains(&byte) || !set(self.file(), libc::F_WRLCK, byte) {
+            return false;
+        }
+        held.insert(byte);
+        true
+    }
+
+    /// Gives `byte` back.
+    pub fn release(&self, byte: i64) {
+        let mut held = self.held();
+        if held.remove(&byte) {
+            set(self.file(), libc::F_UNLCK, byte);
+        }
+    }
+
+    /// Whether some process that is alive has `byte`.
+    pub fn is_held(&self, byte: i64) -> bool {
+        self.held().contains(&byte) || is_locked(self.file(), byte)
+    }
+
+    /// Takes the byte of who joins or leaves, waiting for whoever has it.
+    pub fn registrar(&self) -> RegistrarGuard<'_> {
+        while !self.take(REGISTRAR) {
+            std::thread::sleep(std::time::Duration::from_micros(200));
+        }
+        RegistrarGuard { locks: self }
+    }
+
+    fn shared(&self) -> &LockFile {
+        self.shared.as_ref().expect("there until it is dropped")
+    }
+
+    fn file(&self) -> &OwnedFd {
+        &self.shared().file
+    }
+
+    fn held(&self) -> MutexGuard<'_, HashSet<i64>> {
+        self.shared().held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Locks {
+    fn drop(&mut self) {
+        let mut table = table();
+        let Some(shared) = self.shared.take() else { return };
+        let Some((file, holders)) = table.get_mut(&shared.identity) else { return };
+        if !Arc::ptr_eq(file, &shared) {
+            return;
+        }
+        *holders -= 1;
+        if *holders == 0 {
+            table.remove(&shared.identity);
+        }
+        // The last reference ends here, while the table is locked, and closes the descriptor.
+        drop(shared);
+    }
+}
+
+/// Holds the registrar's byte.
+pub struct RegistrarGuard<'a> {
+    locks: &'a Locks,
+}
+
+impl Drop for RegistrarGuard<'_> {
+    fn drop(&mut self) {
+        self.locks.release(REGISTRAR);
+    }
+}
+
+fn open_file(path: &Path, create: bool, read_only: bool) -> Result<OwnedFd, ShareError> {
+    let name = c_path(path)?;
+    let access = if read_only { libc::O_RDONLY } else { libc::O_RDWR };
+    let create = if create { libc::O_CREAT } else { 0 };
+    // SAFETY: a terminated path; a new descriptor is this function's to own.
+    unsafe {
+        let file = libc::open(name.as_ptr(), access | create | libc::O_CLOEXEC | libc::O_NOFOLLOW, 0o600);
+        if file < 0 {
+            return Err(ShareError::last("opening", path));
+        }
+        Ok(OwnedFd::from_raw_fd(file))
+    }
+}
+
+fn region(kind: libc::c_int, byte: i64) -> libc::flock {
+    libc::flock {
+        l_type: kind as libc::c_short,
+        l_whence: libc::SEEK_SET as libc::c_short,
+        l_start: byte,
+        l_len: 1,
+        l_pid: 0,
+    }
+}
+
+fn set(file: &OwnedFd, kind: libc::c_int, byte: i64) -> bool {
+    let lock = region(kind, byte);
+    // SAFETY: the descriptor is open, the structure whole.
+    unsafe { libc::fcntl(file.as_raw_fd(), libc::F_SETLK, &raw const lock) == 0 }
+}
+
+/// Whether any process has a lock on `byte`.
+fn is_locked(file: &OwnedFd, byte: i64) -> bool {
+    let mut lock = region(libc::F_WRLCK, byte);
+    // SAFETY: the descriptor is open, the structure whole and its pid 0, as the call wants it.
+    let asked = unsafe { libc::fcntl(file.as_raw_fd(), libc::F_OFD_GETLK, &raw mut lock) };
+    asked == 0 && i32::from(lock.l_type) != libc::F_UNLCK
+}
+
+fn identity_of(path: &Path) -> Option<(u64, u64)> {
+    use std::os::unix::fs::MetadataExt;
+    std::fs::symlink_metadata(path).ok().map(|facts| (facts.dev(), facts.ino()))
+}
+
+fn identity_of_file(file: &OwnedFd) -> Option<(u64, u64)> {
+    // SAFETY: a zeroed stat is a valid one; the descriptor is open.
+    unsafe {
+        let mut facts: libc::stat = std::mem::zeroed();
+        (libc::fstat(file.as_raw_fd(), &raw mut facts) == 0).then_some((facts.st_dev, facts.st_ino))
+    }
+}
