@@ -7,8 +7,8 @@ import pty
 import signal
 import subprocess
 import sys
-import xml.etree.ElementTree as ET
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 
@@ -181,7 +181,7 @@ def test_a_plot_has_three_labelled_panels(tmp_path):
     path = tmp_path / "run.svg"
     done = demo("--limit", "40000", "--no-queue", "--plot", str(path))
     assert done.returncode == 0, done.stderr
-    root = ET.fromstring(path.read_text(encoding="utf-8"))
+    root = ElementTree.fromstring(path.read_text(encoding="utf-8"))
     texts = ["".join(node.itertext()) for node in root.iter("{http://www.w3.org/2000/svg}text")]
     for text in ("Price", "Latency by consumer, publish to hand-over", "time (UTC)", "price", "latency", "P99.9"):
         assert text in texts
@@ -193,7 +193,7 @@ def test_a_plot_has_three_labelled_panels(tmp_path):
 def test_a_plot_of_next_to_nothing_is_still_one(tmp_path, events):
     path = tmp_path / "run.svg"
     assert demo("--limit", str(events), "--no-queue", "--plot", str(path)).returncode == 0
-    ET.fromstring(path.read_text(encoding="utf-8"))
+    ElementTree.fromstring(path.read_text(encoding="utf-8"))
 
 
 def interrupt_when_running(*arguments):

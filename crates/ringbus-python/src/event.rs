@@ -298,16 +298,15 @@ unsafe extern "C" fn event_vectorcall(
     nargsf: usize,
     kwnames: *mut ffi::PyObject,
 ) -> *mut ffi::PyObject {
-    // SAFETY: Python calls this attached, with an Event class and arguments as vectorcall has them.
+    // SAFETY: Python calls this attached, with arguments as vectorcall has them, and with a bound class: `bind` sets this
+    // function, and it is not inherited.
     unsafe {
         let py = Python::assume_attached();
         let class = class.cast::<ffi::PyTypeObject>();
         if !is_plain(class) {
             return call_slowly(py, class, args, nargsf, kwnames);
         }
-        let Some(schema) = bound_schema(py, class) else {
-            return ptr::null_mut();
-        };
+        let schema = &**schema_slot(class);
         if ffi::PyVectorcall_NARGS(nargsf) != 0 {
             refuse_positional(py, schema);
             return ptr::null_mut();
@@ -523,6 +522,7 @@ fn bind(cls: &Bound<'_, PyType>, schema: &Bound<'_, Schema>, methods: bool) -> P
     unsafe {
         inner.type_object.store(class, Ordering::Release);
         *schema_slot(class) = Arc::into_raw(inner);
+        set_size(class, &schema.get().inner);
         forgo_collector(class);
         quicken(class, methods);
         allow_vectorcall(ffi::Py_TYPE(class.cast()));
@@ -547,6 +547,13 @@ unsafe fn quicken(class: *mut ffi::PyTypeObject, methods: bool) {
             (*class).tp_setattro = Some(event_setattro);
         }
     }
+}
+
+/// Says how large instances are, so that Python refuses to give an event a class of another layout.
+unsafe fn set_size(class: *mut ffi::PyTypeObject, schema: &SchemaInner) {
+    let bytes = size_of::<EventObject>() + schema.event_bytes;
+    // SAFETY: the class has no instances and no derived classes yet.
+    unsafe { (*class).tp_basicsize = bytes as ffi::Py_ssize_t };
 }
 
 /// Takes a class out of the hands of the garbage collector: its instances refer to nothing but the class.
@@ -581,7 +588,7 @@ fn check_class(cls: &Bound<'_, PyType>, schema: &SchemaInner) -> PyResult<()> {
         if !(*schema_slot(class)).is_null() || !schema.type_object.load(Ordering::Relaxed).is_null() {
             return Err(PyValueError::new_err(format!("{} is bound already", schema.name)));
         }
-        let plain = (*class).tp_basicsize == size_of::<EventObject>() as ffi::Py_ssize_t;
+        let plain = (*class).tp_basicsize == (*(*class).tp_base).tp_basicsize;
         if !plain || (*class).tp_dictoffset != 0 || (*class).tp_weaklistoffset != 0 {
             let fact = format!(
                 "a base of {} gives its instances a __dict__ or slots of their own",

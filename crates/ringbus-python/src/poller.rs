@@ -233,11 +233,15 @@ impl Poller {
     #[pyo3(signature = (most, timeout))]
     fn _take_rows(&self, py: Python<'_>, most: usize, timeout: Option<f64>) -> PyResult<Option<Py<PyAny>>> {
         self.check(py)?;
+        let ring = &self.reader.ring;
+        if ring.objects.is_some() {
+            let fact = format!("take_array needs structured slots, and {} holds objects", ring.label);
+            return Err(errors::error(py, "SchemaError", (fact, "use take")));
+        }
         self.commit_handed(py)?;
         if most == 0 || !self.wait_some(py, enter::deadline(py, timeout)?)? {
             return Ok(None);
         }
-        let ring = &self.reader.ring;
         let Some(first) = self.seek(py)? else { return Ok(None) };
         let kind = ring.kind_at(ring.segment.slot(first));
         let bytes = ring.kinds[kind].schema.event_bytes;

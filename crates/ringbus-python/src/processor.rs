@@ -677,6 +677,10 @@ impl Processor {
         let share = share(py, &ring.get().ring, &handler)?;
         enter::deadline(py, handler.timeout)?;
         let timeout = handler.timeout.map(Duration::from_secs_f64);
+        if handler.batch && ring.get().ring.objects.is_some() {
+            let fact = format!("{:?} is a batch handler, and {} holds objects", reader.name, ring.get().ring.label);
+            return Err(errors::error(py, "ConfigurationError", (fact, "take the objects one by one")));
+        }
         let reader = Reader::join(py, ring, &reader)?;
         let views = vec![ptr::null_mut(); reader.ring.kinds.len()];
         Ok(Self {

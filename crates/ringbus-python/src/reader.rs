@@ -54,6 +54,10 @@ impl Reader {
         ring.check_fork(py)?;
         let start = parse_start(py, facts.start.as_ref())?;
         let strategy = waits::parse(py, &facts.wait)?;
+        if !facts.gating && ring.objects.is_some() {
+            let fact = format!("{:?} does not gate, and {} holds objects, which cannot be copied safely", facts.name, ring.label);
+            return Err(errors::error(py, "ConfigurationError", (fact, "leave gating=False out")));
+        }
         if facts.gating {
             join_clear(py, &ring)?;
         }

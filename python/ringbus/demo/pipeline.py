@@ -75,7 +75,7 @@ class Pipeline:
             HandlerError: when a consumer failed.
             KeyboardInterrupt: at the second Ctrl-C.
         """
-        ring = ringbus.RingBuffer(Trade | Quote, capacity=CAPACITY, stamp=True)
+        ring: ringbus.RingBuffer[Trade | Quote] = ringbus.RingBuffer(Trade | Quote, capacity=CAPACITY, stamp=True)
         with ring, self._group(ring) as group:
             start = time.perf_counter()
             interrupted = self._publish(ring, rows if speed is None else paced(rows, speed))

@@ -29,6 +29,7 @@ STEP: Final = PANEL + 78
 MAX_BARS: Final = 400
 COLOURS: Final = ("#2563eb", "#d97706", "#059669", "#be185d")
 BID, ASK, TRADE = "#93c5fd", "#fdba74", "#111827"
+ROUND: Final = 'stroke-linecap="round" stroke-linejoin="round"'
 UP: Final = "#059669"
 DOWN: Final = "#dc2626"
 QUANTILES: Final = (("P50", "p50_ns"), ("P90", "p90_ns"), ("P99", "p99_ns"), ("P99.9", "p999_ns"), ("max", "max_ns"))
@@ -88,7 +89,8 @@ def draw(outcome: Outcome) -> str:
         raise ValueError("nothing went through the ring: there is nothing to draw")
     tape = outcome.tape.head(outcome.ring.published)
     height = TOP + 3 * STEP - 14
-    head = f"{tape.symbol}: {len(tape):,} events through the ring in {outcome.ring.seconds:.3f} s"
+    speed = "" if outcome.speed is None else f", replayed {outcome.speed:g} x as fast as its own clock"
+    head = f"{tape.symbol}: {len(tape):,} events through the ring in {outcome.ring.seconds:.3f} s{speed}"
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" width="{WIDTH}" height="{height}">',
         f"<title>{escape(head)}</title><style>{_STYLE}</style>",
@@ -116,7 +118,7 @@ def _line(start: tuple[float, float], end: tuple[float, float], colour: str, wid
 
 def _polyline(points: Iterable[tuple[float, float]], colour: str, width: float = 1.5) -> str:
     path = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
-    return f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="{width}"/>'
+    return f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="{width}" {ROUND}/>'
 
 
 def ticks(low: float, high: float, about: int = 6) -> list[float]:
@@ -323,11 +325,18 @@ def _latency_panel(consumers: Mapping[str, ConsumerStatistics]) -> list[str]:
     low, high = math.floor(math.log10(min(everything))), math.ceil(math.log10(max(everything) * 1.01))
     panel = Panel(2, (-0.4, len(QUANTILES) - 0.6), (low, max(high, low + 1)))
     parts = _x_axis(panel, [(place, label) for place, (label, _) in enumerate(QUANTILES)])
-    parts += _y_axis(panel, [(power, duration(10.0**power)) for power in range(low, max(high, low + 1) + 1)])
+    parts += _y_axis(panel, _duration_marks(low, max(high, low + 1)))
     parts += _frame(panel, "Latency by consumer, publish to hand-over", "share of events", "latency")
     for (_, curve), colour in zip(curves.items(), COLOURS, strict=False):
         parts += _marked_curve(panel, curve, colour, math.log10)
     return [*parts, *_legend(panel, list(zip(curves, COLOURS, strict=False)))]
+
+
+def _duration_marks(low: int, high: int) -> list[tuple[float, str]]:
+    """Mark powers of ten; where there are few of them, their doubles and fivefolds too."""
+    factors = (1, 2, 5) if high - low <= 2 else (1,)
+    values = [factor * 10.0**power for power in range(low, high) for factor in factors]
+    return [(math.log10(value), duration(value)) for value in [*values, 10.0**high]]
 
 
 def _marked_curve(panel: Panel, values: Sequence[float], colour: str, scale: Callable[[float], float]) -> list[str]:

@@ -185,7 +185,7 @@ class QueuePipeline:
         else:
             self.risk.trade(event)
 
-    def _report(self, event: Event) -> None:  # noqa: ARG002  # it only counts
+    def _report(self, event: Event) -> None:
         self._reported += 1
         if self._reported % 1024 == 0:
             self._progress.show(self._reported)
