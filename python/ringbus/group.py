@@ -7,6 +7,7 @@ at once; a stop with a time-out halts what is left; a failure reaches the produc
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
 import time
 import weakref
@@ -340,28 +341,26 @@ class ConsumerGroup(Generic[E]):
             ConfigurationError: an async handler, and no asyncio loop runs.
         """
         self.ring._ring.check_fork()
-        with self._lock:
-            if self._state != "new":
-                raise TopologyError(f"group {self.name!r} was started before", "make a new group")
-            if not self._consumers:
-                raise TopologyError(f"group {self.name!r} has no consumers", "add one first")
-            self._check_graph({})
-            self._state = "running"
-            self.ring._ring.fail(None)
-            lifecycle.running(self)
-        try:
-            self._start_all()
-        except BaseException:
-            self.halt()
-            raise
+        with contextlib.ExitStack() as undo:
+            with self._lock:
+                if self._state != "new":
+                    raise TopologyError(f"group {self.name!r} was started before", "make a new group")
+                if not self._consumers:
+                    raise TopologyError(f"group {self.name!r} has no consumers", "add one first")
+                self._check_graph({})
+                self._state = "running"
+                undo.callback(self.halt)
+                self._start_all()
+            undo.pop_all()
         return self
 
     def _start_all(self) -> None:
-        with self._lock:
-            if self._one_thread:
-                self._start_one_thread()
-            else:
-                self._start_runners([runner for consumer in self for runner in consumer.runners])
+        self.ring._ring.fail(None)
+        lifecycle.running(self)
+        if self._one_thread:
+            self._start_one_thread()
+        else:
+            self._start_runners([runner for consumer in self for runner in consumer.runners])
 
     def _start_runners(self, runners: Iterable[Runner]) -> None:
         for runner in runners:

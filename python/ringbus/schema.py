@@ -133,7 +133,7 @@ def _enum_spec(label: str, members: type[enum.Enum], told: list[FieldSpec], defa
     for member in members:
         number = member.value
         if not isinstance(number, int) or not info.min <= number <= info.max:
-            fact = f"{label}: {member} has the value {number!r}, which {stored} cannot hold"
+            fact = f"{label}: {members.__name__}.{member.name} has the value {number!r}, which {stored} cannot hold"
             raise SchemaError(fact, "number the members, or declare a wider type with field()")
     return FieldSpec("enum", stored, default)
 

@@ -7,19 +7,22 @@ import pty
 import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
 
+import ringbus
 from ringbus.cli import main
 from ringbus.demo import pipeline
 from ringbus.demo.baseline import Loop
 from ringbus.demo.events import SECOND_NS, Limits
 from ringbus.demo.feed import load
-from ringbus.demo.handlers import Book, Risk
+from ringbus.demo.handlers import Bars, Book, Risk
 from ringbus.demo.plot import merged, ticks, time_ticks
 from ringbus.demo.progress import Progress
+from ringbus.demo.queues import QueuePipeline
 from ringbus.demo.report import decimal, duration, half
 from ringbus.demo.tape import sample_path
 
@@ -196,13 +199,14 @@ def test_a_plot_of_next_to_nothing_is_still_one(tmp_path, events):
     ElementTree.fromstring(path.read_text(encoding="utf-8"))
 
 
-def interrupt_when_running(*arguments):
+def interrupt_when_running(*arguments, times=1):
     """Start a replay that takes minutes, wait until report has seen the first event, send Ctrl-C, return the rest."""
     process = subprocess.Popen([*COMMAND, "--speed", "1x", *arguments], stdout=-1, stderr=-1, text=True)
     for line in process.stderr:
         if line.startswith("ring:"):
             break
-    process.send_signal(signal.SIGINT)
+    for _ in range(times):
+        process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=20)
     assert "Traceback" not in err, err
     return process.returncode, out
@@ -224,6 +228,38 @@ def test_ctrl_c_is_said_in_the_table():
     code, out = interrupt_when_running()
     assert code == 1
     assert "of 87,402 events went through the ring, each handled by every consumer" in out
+
+
+def test_ctrl_c_in_the_queues_keeps_what_the_ring_gave():
+    process = subprocess.Popen([*COMMAND, "--json"], stdout=-1, stderr=-1, text=True)
+    for line in process.stderr:
+        if line.startswith("plain loop:"):
+            break
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=20)
+    assert "Traceback" not in err, err
+    found = json.loads(out)
+    assert (process.returncode, found["interrupted"], found["queue"]) == (1, "queue", None)
+    assert found["ring"]["events"] == 87_402
+    assert found["differences"] == {"ring": []}
+
+
+def test_ctrl_c_inside_a_put_that_holds_its_lock_does_not_hang():
+    queues = QueuePipeline(Limits(10**9, 5), Progress(None, "", ""))
+
+    def rows():
+        yield True, 1, 100, 1, False
+        queues._stages[-1].inbox.mutex.acquire()
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        queues.run(rows())
+
+
+def test_a_second_ctrl_c_ends_it_at_once():
+    code, out = interrupt_when_running(times=2)
+    assert code == 1
+    assert "plain loop   87,402" not in out
 
 
 def test_whoever_reads_the_output_may_leave():
@@ -259,6 +295,28 @@ def test_a_wrong_result_is_found_and_is_exit_code_1(monkeypatch, capsys):
     assert "DIFFERENT: the results of ring are not those of the plain loop: checksum." in capsys.readouterr().out
 
 
+def test_one_thread_for_all_consumers_gives_the_same_results():
+    found = json.loads(demo("--json", "--threads", "1").stdout)
+    assert found["threads"] == 1
+    assert found["differences"] == {"ring": [], "queue.Queue": []}
+    assert WHOLE.items() <= found["results"].items()
+
+
+def test_two_consumers_that_fail_are_both_named(monkeypatch, capsys):
+    both = threading.Barrier(2)
+
+    def fail(self, event):
+        both.wait(10)
+        raise ArithmeticError(f"no {type(self).__name__} here")
+
+    monkeypatch.setattr(Book, "take", fail)
+    monkeypatch.setattr(Bars, "take", ringbus.batch(fail))
+    assert main(["demo", "--limit", "5000", "--no-queue"]) == 1
+    shown = capsys.readouterr().err
+    assert "no Book here" in shown
+    assert "no Bars here" in shown
+
+
 def test_a_consumer_that_fails_is_exit_code_1(monkeypatch, capsys):
     def fail(self, quote):
         raise ArithmeticError("no such price")
@@ -267,7 +325,7 @@ def test_a_consumer_that_fails_is_exit_code_1(monkeypatch, capsys):
     assert main(["demo", "--limit", "5000"]) == 1
     shown = capsys.readouterr()
     assert "risk" in shown.err
-    assert "no such price" in shown.err
+    assert "caused by ArithmeticError: no such price" in shown.err
     assert shown.out == ""
 
 

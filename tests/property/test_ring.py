@@ -6,6 +6,7 @@ No threads: every run is replayed by its seed. Starts lie where numbers of 31, 3
 from __future__ import annotations
 
 import contextlib
+from dataclasses import dataclass
 from typing import Any
 
 import hypothesis
@@ -57,6 +58,15 @@ class Raises:
         raise Oops
 
 
+@dataclass(eq=False)
+class Opened:
+    """A claim that is open, and what it gave."""
+
+    claim: Any
+    given: Any
+    sequences: list[int]
+
+
 def failing(event: Any) -> None:
     event.number = -2
     raise Oops
@@ -89,7 +99,7 @@ class RingMachine(RuleBasedStateMachine):
         self.group = self.ring.consumer_group("machine", dynamic=True)
         self.pollers: dict[str, ringbus.EventPoller[Any]] = {}
         self.seen: dict[str, list[Any]] = {}
-        self.open: list[tuple[Any, Any, list[int]]] = []
+        self.open: list[Opened] = []
         self.kept: list[tuple[Any, int]] = []
         self.clear_from: int | None = None
         self.to_clear: list[int] = []
@@ -250,7 +260,7 @@ class RingMachine(RuleBasedStateMachine):
 
     # -- claims -------------------------------------------------------------------------------------------------------
 
-    def enter(self, count: int | None, kind: int, trying: bool) -> tuple[Any, Any, list[int]] | None:
+    def enter(self, count: int | None, kind: int, trying: bool) -> Opened | None:
         """Open a claim; None where there is no room, or where it is refused."""
         wanted: tuple[Any, ...] = () if count is None else (count,)
         if self.slots == "union":
@@ -276,35 +286,34 @@ class RingMachine(RuleBasedStateMachine):
             assert set(given["note"]) == {DEFAULT_NOTE.encode()}
             assert not given["number"].any()
             given["number"] = [self.model.slots[sequence].number for sequence in sequences]
-        return claim, given, sequences
+        self.open.append(Opened(claim, given, sequences))
+        return self.open[-1]
 
-    def leave(self, opened: tuple[Any, Any, list[int]], outcome: str) -> None:
-        claim, given, sequences = opened
-        array = isinstance(given, np.ndarray)
+    def close(self, opened: Opened, outcome: str) -> None:
+        """End a claim; `opened` has the one reference to what was given that the claim allows."""
+        self.open.remove(opened)
+        array = isinstance(opened.given, np.ndarray)
         if outcome == "raise":
-            assert not claim.__exit__(Oops, Oops(), None)
-            self.model.abort(sequences)
+            assert not opened.claim.__exit__(Oops, Oops(), None)
+            self.model.abort(opened.sequences)
         elif outcome == "keep" and array:
-            kept = given["number"][:1]
+            kept = opened.given["number"][:1]
             with pytest.raises(ringbus.KeptViewError):
-                claim.__exit__(None, None, None)
+                opened.claim.__exit__(None, None, None)
             assert len(kept) == 1
-            self.model.abort(sequences)
+            self.model.abort(opened.sequences)
         else:
-            del given
-            opened = (claim, opened[1], sequences)
-            assert not claim.__exit__(None, None, None)
-            self.model.publish(sequences)
+            assert not opened.claim.__exit__(None, None, None)
+            self.model.publish(opened.sequences)
             if not array and self.slots != "object":
-                self.kept.append((opened[1], self.model.slots[sequences[0]].number))
-        if array:
-            assert len(opened[1]) == 0, "the array is empty after the claim"
+                self.kept.append((opened.given, self.model.slots[opened.sequences[0]].number))
+        assert not array or len(opened.given) == 0, "the array is empty after the claim"
 
     @rule(kind=st.integers(0, 1), trying=st.booleans(), outcome=st.sampled_from(("publish", "raise")))
     def claim_one(self, kind: int, trying: bool, outcome: str) -> None:
         opened = self.enter(None, self.kind(kind), trying)
         if opened is not None:
-            self.leave_now(opened, outcome)
+            self.close(opened, outcome)
 
     @rule(
         count=st.integers(1, 16),
@@ -316,17 +325,7 @@ class RingMachine(RuleBasedStateMachine):
     def claim_some(self, count: int, kind: int, trying: bool, outcome: str) -> None:
         opened = self.enter(min(count, self.model.capacity), self.kind(kind), trying)
         if opened is not None:
-            self.leave_now(opened, outcome)
-
-    def leave_now(self, opened: tuple[Any, Any, list[int]], outcome: str) -> None:
-        self.open.append(opened)
-        del opened
-        self.close(len(self.open) - 1, outcome)
-
-    def close(self, index: int, outcome: str) -> None:
-        # The array may have this one reference: in the tuple.
-        opened = self.open.pop(index)
-        self.leave(opened, outcome)
+            self.close(opened, outcome)
 
     @rule(count=st.sampled_from((None, 1, 2, 3)), kind=st.integers(0, 1))
     @precondition(lambda self: len(self.open) < 3)
@@ -334,14 +333,12 @@ class RingMachine(RuleBasedStateMachine):
         """Leave it open while other steps are taken."""
         if self.slots == "object" or (count is not None and count > self.model.capacity):
             count = None
-        opened = self.enter(count, self.kind(kind), trying=True)
-        if opened is not None:
-            self.open.append(opened)
+        self.enter(count, self.kind(kind), trying=True)
 
     @rule(which=st.integers(0, 2), outcome=st.sampled_from(("publish", "raise", "keep")))
     @precondition(lambda self: self.open)
     def close_claim(self, which: int, outcome: str) -> None:
-        self.close(which % len(self.open), outcome)
+        self.close(self.open[which % len(self.open)], outcome)
 
     @rule(count=st.sampled_from((0, -1, 17, 2**40)))
     @precondition(lambda self: self.slots != "object")
@@ -507,13 +504,16 @@ class RingMachine(RuleBasedStateMachine):
         name = sorted(self.model.places)[which % len(self.model.places)]
         followed = any(name in place.depends_on for place in self.model.places.values())
         with pytest.raises(ringbus.TopologyError) if followed else contextlib.nullcontext():
-            if name in self.pollers:
-                self.pollers[name].close()
-            else:
-                self.group.remove(name)
+            self.remove_one(name)
         if not followed:
             self.adds_up(self.model.places.pop(name))
             self.pollers.pop(name, None)
+
+    def remove_one(self, name: str) -> None:
+        if name in self.pollers:
+            self.pollers[name].close()
+        else:
+            self.group.remove(name)
 
     def adds_up(self, place: Place) -> None:
         """Every sequence since it joined was handed out, stepped over, or is among the missed."""
@@ -555,16 +555,16 @@ class RingMachine(RuleBasedStateMachine):
         if not hasattr(self, "model"):
             return
         while self.open:
-            self.close(0, "publish")
+            self.close(self.open[0], "publish")
         for _ in range(2 + self.model.capacity):
             self.run_once()
         for place in self.model.places.values():
             self.adds_up(place)
         self.the_ring_is_as_the_model()
+        for name in reversed(list(self.model.places)):
+            self.remove_one(name)
         self.group.stop()
-        for poller in self.pollers.values():
-            with contextlib.suppress(ringbus.TopologyError):
-                poller.close()
+        assert self.ring.statistics().consumers == {}
 
 
 def _machine(examples: int, steps: int) -> type[Any]:

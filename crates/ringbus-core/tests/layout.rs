@@ -5,8 +5,8 @@
 mod support;
 
 use ringbus_core::layout::{
-    ConsumerEntry, CounterLine, CursorLine, FutexLine, Header, IdentityLine, LAYOUT_VERSION, LINE_BYTES, MAGIC,
-    MAX_CONSUMERS, MAX_SEQUENCE, PAGE_BYTES, ProducerLine, RegistryLine, SequenceLine, StateLine,
+    ConsumerEntry, CounterLine, CursorLine, FutexLine, Header, INTENTS, IdentityLine, Intent, LAYOUT_VERSION,
+    LINE_BYTES, MAGIC, MAX_CONSUMERS, MAX_SEQUENCE, PAGE_BYTES, ProducerLine, RegistryLine, SequenceLine, StateLine,
 };
 use ringbus_core::segment::Blocker;
 use ringbus_core::sync::Ordering;
@@ -65,10 +65,16 @@ fn the_words_that_change_are_where_they_are() {
     let producer = [
         offset_of!(ProducerLine, owner),
         offset_of!(ProducerLine, generation),
-        offset_of!(ProducerLine, intent_low),
-        offset_of!(ProducerLine, intent_high),
+        offset_of!(ProducerLine, intents),
     ];
-    assert_eq!(producer, [0, 8, 16, 24]);
+    assert_eq!((producer, size_of::<ProducerLine>()), ([0, 8, 16], 128));
+    let intent = [
+        offset_of!(Intent, low),
+        offset_of!(Intent, high),
+        size_of::<Intent>(),
+        INTENTS,
+    ];
+    assert_eq!(intent, [0, 8, 16, 7]);
 }
 
 #[test]
@@ -88,9 +94,10 @@ fn a_consumer_is_four_lines_with_its_sequence_on_one_of_its_own() {
         offset_of!(IdentityLine, pid),
         offset_of!(IdentityLine, start_time),
         offset_of!(IdentityLine, pid_namespace),
+        offset_of!(IdentityLine, absent_limit),
         offset_of!(IdentityLine, name),
     ];
-    assert_eq!(identity, [0, 4, 8, 16, 24, 32, 40, 48]);
+    assert_eq!(identity, [0, 4, 8, 16, 24, 32, 40, 48, 56]);
     let counters = [
         offset_of!(CounterLine, events),
         offset_of!(CounterLine, batches),

@@ -9,7 +9,7 @@ mod support;
 use loom::cell::UnsafeCell;
 use loom::thread;
 use ringbus_core::registry::cursor;
-use ringbus_core::sync::{AtomicU32, Ordering};
+use ringbus_core::sync::{AtomicU32, Ordering, store_load_barrier};
 use ringbus_core::{ProducerKind, Sequencer};
 use std::sync::Arc;
 use support::{barrier, check, consume, join, multi, publish, ring, single, wait_for};
@@ -103,15 +103,18 @@ fn message_passing_back_to_the_producer() {
     });
 }
 
-/// Each of two publishes on its own ring and then looks at the other's: at least one sees the other.
+/// Each of two publishes on its own ring, passes the barrier, and looks at the other's: at least one sees
+/// the other.
 fn store_buffering(kind: ProducerKind, publish: fn(&Arc<ringbus_core::Segment>)) {
     let rings = [ring(kind, 1), ring(kind, 1)];
     let [ours, theirs] = rings.clone();
     let other = thread::spawn(move || {
         publish(&theirs);
+        store_load_barrier();
         cursor(&ours)
     });
     publish(&rings[0]);
+    store_load_barrier();
     let seen = (cursor(&rings[1]), other.join().unwrap());
     assert_ne!(seen, (-1, -1), "both looked before either had published");
 }

@@ -68,7 +68,11 @@ const CHECKS: &[(Twin, &str, &str)] = &[
         "loom_waits",
         "a_sleeping_consumer_is_woken_by_whichever_producer_fills_the_gap",
     ),
-    (Twin::BarrierDroppedInWake, "loom_litmus", "store_buffering_single"),
+    (
+        Twin::BarrierDroppedInWake,
+        "loom_waits",
+        "a_sleeping_consumer_is_woken_by_the_publish",
+    ),
     (
         Twin::BarrierDroppedInArm,
         "loom_waits",
@@ -176,11 +180,7 @@ const VERDICTS: [&str; 4] = [
 ];
 
 #[test]
-fn every_twin_has_a_check_that_exists() {
-    for twin in Twin::ALL {
-        let checks = CHECKS.iter().filter(|(checked, ..)| checked == twin).count();
-        assert_eq!(checks, 1, "{} needs one check", twin.key());
-    }
+fn every_check_exists() {
     for (twin, program, test) in CHECKS {
         let source = fs::read_to_string(tests().join(format!("{program}.rs"))).unwrap();
         assert!(
@@ -209,7 +209,14 @@ fn every_twin_is_caught_by_its_check() {
         );
         (!good).then(|| format!("{key}: {program}::{test}: {verdict}"))
     });
-    assert!(wrong.is_empty(), "{wrong:#?}");
+    let unchecked = Twin::ALL
+        .iter()
+        .filter(|twin| !CHECKS.iter().any(|(checked, ..)| checked == *twin));
+    let unchecked: Vec<_> = unchecked.map(|twin| twin.key()).collect();
+    assert!(
+        wrong.is_empty() && unchecked.is_empty(),
+        "wrong: {wrong:#?}, without a check: {unchecked:?}"
+    );
 }
 
 /// Whether the run went as it must, and how it went.

@@ -10,10 +10,10 @@ mod support;
 use ringbus_core::barrier::Done;
 use ringbus_core::consumer::read_unless_lapped;
 use ringbus_core::registry::cursor;
-use ringbus_core::sync::{AtomicU64, Ordering};
+use ringbus_core::sync::{AtomicU64, Ordering, can_be_asymmetric, heavy_barrier, light_barrier, store_load_barrier};
 use ringbus_core::wait::{Alert, wait};
 use ringbus_core::{Consumer, Outcome, ProducerKind, Segment, SequenceBarrier, Sequencer, Start, WaitStrategy};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::thread;
 use support::{KINDS, Producer, barrier, geometry, get, join, put, ring, ring_of, rounds};
 
@@ -117,46 +117,65 @@ fn litmus_message_passing_through_a_chain_of_two_consumers() {
     }
 }
 
-/// Each of two publishes and then looks at the other's cursor: at least one sees the other's event.
+/// Two threads meet, each does `write` on its own side, then `look` at the other's, which says whether it
+/// missed it: at least one must not.
+fn store_buffering(count: i64, write: impl Fn(usize, i64) + Sync, missed: impl Fn(usize, i64) -> bool + Sync) {
+    let met = [const { AtomicU64::new(0) }; 2].map(Arc::new);
+    let side = |own: usize| {
+        let mut rounds = Vec::new();
+        for round in 0..count {
+            meet(&met, own, 2 * round as u64 + 1);
+            write(own, round);
+            if missed(1 - own, round) {
+                rounds.push(round);
+            }
+            meet(&met, own, 2 * round as u64 + 2);
+        }
+        rounds
+    };
+    let (left, right) = thread::scope(|scope| {
+        let left = scope.spawn(|| side(0));
+        (side(1), left.join().unwrap())
+    });
+    let both: Vec<_> = left.iter().filter(|round| right.binary_search(round).is_ok()).collect();
+    assert!(both.is_empty(), "both looked too early in rounds {both:?}");
+}
+
+/// Each of two publishes, passes the barrier, and looks at the other's cursor.
 #[test]
 fn litmus_store_buffering() {
     for kind in KINDS {
-        let count = rounds(QUICK) as i64;
-        let rings = [ring(kind, 1024), ring(kind, 1024)];
-        let met = [const { AtomicU64::new(0) }; 2].map(Arc::new);
-        let cursors = rings.each_ref().map(|(segment, _)| Arc::clone(segment));
-        let sides = rings.map(|(_, producer)| producer).into_iter().enumerate();
-        let threads: Vec<_> = sides
-            .map(|(own, mut producer)| {
-                let (met, other) = (met.clone(), Arc::clone(&cursors[1 - own]));
-                thread::spawn(move || {
-                    let mut missed = Vec::new();
-                    for round in 0..count {
-                        meet(&met, own, 2 * round as u64 + 1);
-                        producer.try_send(round as u64).unwrap();
-                        if cursor(&other) < round {
-                            missed.push(round);
-                        }
-                        meet(&met, own, 2 * round as u64 + 2);
-                    }
-                    missed
-                })
-            })
-            .collect();
-        let [left, right] = <[Vec<i64>; 2]>::try_from(
-            threads
-                .into_iter()
-                .map(|thread| thread.join().unwrap())
-                .collect::<Vec<_>>(),
-        )
-        .unwrap();
-        let both: Vec<_> = left.iter().filter(|round| right.binary_search(round).is_ok()).collect();
-        assert!(
-            both.is_empty(),
-            "both looked before either had published, in rounds {both:?}"
-        );
+        let (segments, producers): (Vec<_>, Vec<_>) = [ring(kind, 1024), ring(kind, 1024)].into_iter().unzip();
+        let producers: Vec<_> = producers.into_iter().map(Mutex::new).collect();
+        let publish = |own: usize, round: i64| {
+            producers[own].lock().unwrap().try_send(round as u64).unwrap();
+            store_load_barrier();
+        };
+        store_buffering(rounds(QUICK) as i64, publish, |other, round| {
+            cursor(&segments[other]) < round
+        });
     }
 }
+
+/// The pair of barriers of which one side costs nothing: who publishes, against who goes to sleep.
+#[test]
+fn litmus_store_buffering_with_the_cost_on_one_side() {
+    let asymmetric = can_be_asymmetric();
+    let words = [const { AtomicU64::new(0) }; 2].map(Line);
+    let write = |own: usize, round: i64| {
+        words[own].0.store(round as u64 + 1, Ordering::Relaxed);
+        if own == 0 {
+            light_barrier(asymmetric)
+        } else {
+            heavy_barrier(asymmetric)
+        }
+    };
+    let missed = |other: usize, round: i64| words[other].0.load(Ordering::Relaxed) <= round as u64;
+    store_buffering(rounds(QUICK).min(1_000_000) as i64, write, missed);
+}
+
+#[repr(align(128))]
+struct Line(AtomicU64);
 
 /// Waits until both sides are at `step`, so that they start at once.
 fn meet(met: &[Arc<AtomicU64>; 2], own: usize, step: u64) {

@@ -91,8 +91,10 @@ def complain(message: str, code: int) -> int:
 
 
 def _with_cause(error: BaseException) -> str:
+    """Write an error, what it came from, and what was noted on its way, without a traceback."""
     cause = error.__cause__
-    return str(error) if cause is None else f"{error}\n  caused by {type(cause).__name__}: {cause}"
+    came_from = [] if cause is None else [f"caused by {type(cause).__name__}: {cause}"]
+    return "\n  ".join([str(error), *came_from, *getattr(error, "__notes__", ())])
 
 
 def _version() -> str:
