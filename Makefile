@@ -61,7 +61,7 @@ $(VENV)/.built: $(VENV)/.build $(RUST_SOURCES)
 
 # -- tests ------------------------------------------------------------------------------------------------------------
 
-.PHONY: test test-rust test-python test-quick loom tsan planted verify
+.PHONY: test test-rust test-python test-quick loom tsan planted stress verify
 test: build $(VENV)/.test $(VENV)/.types test-rust test-python ## all tests: the core's, then pytest
 
 test-rust: ## the core's tests in Rust
@@ -75,16 +75,19 @@ test-quick: build $(VENV)/.test ## pytest without slow, packaging and typing tes
 	$(BIN)/python -m pytest -m "not slow" --ignore tests/packaging --ignore tests/typing $(ARGS)
 
 loom: export RUSTFLAGS := --cfg loom
-loom: export LOOM_MAX_PREEMPTIONS ?= 2
 loom: ## every interleaving of the protocol's steps, model-checked
 	@tools/check-rust
 	$(CORE_TESTS) --target-dir target/loom --test 'loom*'
 
-planted: export RUSTFLAGS := --cfg loom
-planted: export LOOM_MAX_PREEMPTIONS ?= 2
-planted: $(VENV)/.created ## plant each fault in the core; the loom tests must catch it
+planted: export RINGBUS_LOOM_TARGET := $(CURDIR)/target/loom
+planted: ## plant each fault in the core; its loom test must catch it
 	@tools/check-rust
-	$(BIN)/python tools/planted.py --target-dir target/loom
+	$(CORE_TESTS) --test planted -- --include-ignored --nocapture
+
+stress: export RINGBUS_ROUNDS ?= 10000000
+stress: ## the core's stress tests, each litmus test for 10^7 rounds
+	@tools/check-rust
+	$(CORE_TESTS) --test stress -- --test-threads 1
 
 # The sanitizer is in the stable compiler, its switch is not: hence the bootstrap variable. Its models know no fence,
 # so the standard library's own (which is not instrumented) are named in tools/tsan.supp.

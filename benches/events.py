@@ -8,6 +8,7 @@ from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
+
 import ringbus
 
 CAPACITY = 8192
@@ -41,7 +42,7 @@ class Plain:
     notional: float
 
 
-class WrongResult(Exception):
+class WrongResultError(Exception):
     """A side did not get what was sent: its time is worth nothing."""
 
 
@@ -54,10 +55,10 @@ def expect(side: str, what: str, got: object, wanted: object) -> None:
     """Compare what arrived with what was sent.
 
     Raises:
-        WrongResult: it is not the same.
+        WrongResultError: it is not the same.
     """
     if got != wanted:
-        raise WrongResult(f"{side}: {what} is {got!r}, and should be {wanted!r}")
+        raise WrongResultError(f"{side}: {what} is {got!r}, and should be {wanted!r}")
 
 
 def chunks(values: Sequence[T], size: int = CAPACITY) -> Iterator[Sequence[T]]:

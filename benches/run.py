@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 
 import machine
-from events import WrongResult
+from events import WrongResultError
 from measure import ROUNDS, Table
 from report import print_summary, print_table, record
 from scenarios import SCENARIOS
@@ -32,7 +32,7 @@ def main() -> int:
             tables.append(SCENARIOS[name](options.quick))
             print_table(tables[-1])
             sys.stdout.flush()
-    except WrongResult as error:
+    except WrongResultError as error:
         print(f"WRONG: {error}", file=sys.stderr)
         return 2
     print_summary(tables)

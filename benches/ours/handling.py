@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import handlers
 import numpy as np
-import ringbus
 from events import CAPACITY, QUANTITY, SYMBOL, Trade, expect, prices
 from measure import Sample, Side, timed
+
+import ringbus
 from ours.publishing import Kind
 
 

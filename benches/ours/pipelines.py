@@ -6,9 +6,10 @@ from time import perf_counter_ns
 from typing import Any, Literal
 
 import handlers
-import ringbus
 from events import BATCH, CAPACITY, QUANTITY, SYMBOL, Columns, Trade, columns, expect, prices
 from measure import Sample, Side
+
+import ringbus
 from ours.publishing import Kind
 
 

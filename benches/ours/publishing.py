@@ -7,9 +7,10 @@ from time import thread_time_ns
 from typing import Literal
 
 import handlers
-import ringbus
 from events import CAPACITY, QUANTITY, SYMBOL, Trade, chunks, expect, prices
 from measure import Sample, Side
+
+import ringbus
 
 Ring = ringbus.RingBuffer[Trade]
 Kind = Literal["single", "multi"]

@@ -36,7 +36,7 @@ def dicts(events: int) -> Sample:
     return Sample(ns, events)
 
 
-def ready(make: type[Plain] | type[Trade]) -> Callable[[int], Sample]:
+def ready(make: type[Plain | Trade]) -> Callable[[int], Sample]:
     """A `for` loop that calls the handler on a list of ready objects, as many as a ring has slots."""
 
     def side(events: int) -> Sample:
@@ -60,7 +60,7 @@ def _each(handler: Callable[[Any], object], objects: Sequence[Any]) -> int:
     return thread_time_ns() - begin
 
 
-def diamond(make: type[Plain] | type[Trade]) -> Callable[[int], Sample]:
+def diamond(make: type[Plain | Trade]) -> Callable[[int], Sample]:
     """Makes a fresh object for each event and calls the three functions on it."""
 
     def side(events: int) -> Sample:

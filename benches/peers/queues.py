@@ -123,7 +123,7 @@ def array(batch: Columns) -> Any:
 
 def sum_of_tuples(rows: Any, price: Any = itemgetter(1)) -> float:
     """The sum of the price of a list of tuples."""
-    return sum(map(price, rows))
+    return float(sum(map(price, rows)))
 
 
 def sum_of_array(rows: Any) -> float:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from measure import Table
+
 from scenarios import allocations, batches, diamond, handling, publishing, stops, streams
 
 Scenario = Callable[[bool], Table]

@@ -10,17 +10,18 @@ from itertools import repeat
 from typing import Any
 
 import handlers
-import ringbus
 from events import CAPACITY, QUANTITY, SYMBOL, Trade, expect
 from measure import Table, Verdict
 from ours.publishing import Kind
+
+import ringbus
 
 NOISE = 64
 """Blocks that the interpreter itself may have more after millions of events: free lists, a frame."""
 
 
 WARM = 100
-"""Passes before the count: by then the interpreter's free lists, of 80 dictionaries and so on, are full."""
+"""Passes before the count: a collection empties the interpreter's free lists, and by then they are full again."""
 
 
 def run(quick: bool) -> Table:
@@ -28,8 +29,7 @@ def run(quick: bool) -> Table:
     events = (150 if quick else 1221) * CAPACITY
     note = f"sys.getallocatedblocks and gc.callbacks over {events:,} events, automatic collection on"
     table = Table("Allocations", note)
-    for producers in ("single", "multi"):
-        table.verdicts.extend(_count(producers, events))  # type: ignore[arg-type] # mypy widens the literals
+    table.verdicts = [*_count("single", events), *_count("multi", events)]
     return table
 
 
@@ -39,10 +39,10 @@ def _count(producers: Kind, events: int) -> list[Verdict]:
     group.add("read", handlers.read)
     work: dict[str, Callable[[], Any]] = {"publish": lambda: _fill(ring), "handler": group.run_once}
     kept = dict.fromkeys(work, 0)
-    for _ in repeat(None, WARM):
-        _fill(ring)
-        group.run_once()
     with _collections() as collections:
+        for _ in repeat(None, WARM):
+            _fill(ring)
+            group.run_once()
         for _ in repeat(None, events // CAPACITY):
             for name, call in work.items():
                 before = sys.getallocatedblocks()
@@ -51,7 +51,9 @@ def _count(producers: Kind, events: int) -> list[Verdict]:
     handled = group.statistics().consumers["read"].events
     expect("allocations", "the count", handled, events + WARM * CAPACITY)
     group.stop()
-    return [_verdict(f"{name}, {producers} producer", blocks, len(collections), events) for name, blocks in kept.items()]
+    return [
+        _verdict(f"{name}, {producers} producer", blocks, len(collections), events) for name, blocks in kept.items()
+    ]
 
 
 def _fill(ring: ringbus.RingBuffer[Trade]) -> None:

@@ -28,5 +28,7 @@ def run(quick: bool) -> Table:
         for peer, limit in (("Queue, lists of 256 tuples", 3.0), ("Queue, fresh arrays of 256", 1.0))
         for side in ("claim(256) and @batch, single", "claim(256) and @batch, multi")
     ]
-    note = "wall time; 2 threads; four columns filled on the one, one summed on the other; the loop itself is one an event"
+    note = (
+        "wall time, 2 threads; four columns filled on the one, one summed on the other; the loop is one turn an event"
+    )
     return compare("Batches of 256", note, sides, bars, 1_000 * 256 if quick else 6_000 * 256)

@@ -26,5 +26,5 @@ def run(quick: bool) -> Table:
         Bar("ring, threads=1", "3 chained queue.Queue", 25),
         Bar("ring, threads=1", "plain loop, fresh slots dataclass", 1.5, "time"),
     ]
-    note = "wall time from the first publish until the last event is handled by all three; the plain loop has no second thread"
+    note = "wall time, from the first publish until the last event is handled by all; the plain loop has one thread"
     return compare("A diamond of 3 Python handlers", note, sides, bars, 60_000 if quick else 200_000)

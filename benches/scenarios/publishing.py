@@ -25,5 +25,5 @@ def run(quick: bool) -> Table:
         Bar("publish, single producer", "dict of the same", 2.5),
         Bar("publish, multi producer", "dict of the same", 2.0),
     ]
-    note = "CPU time of the one thread, which never waits; methods bound to local names, unless looked up; what was published is checked between"
+    note = "CPU time of the one thread, which never waits; methods bound to local names, unless looked up"
     return compare("Publish an event of 4 fields", note, sides, bars, 160_000 if quick else 800_000)

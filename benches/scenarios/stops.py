@@ -7,10 +7,13 @@ import subprocess
 import sys
 import threading
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 
-import ringbus
 from measure import Table, Verdict
+from ours.publishing import Kind
+
+import ringbus
 
 RUNS = 2_000
 TIMEOUT = 30.0
@@ -45,7 +48,7 @@ class Faults:
         self.events += wanted
         self.lost += len(set(range(wanted)) - set(seen))
         self.doubled += len(seen) - len(set(seen))
-        self.misordered += sum(later <= earlier for earlier, later in zip(seen, seen[1:], strict=False))
+        self.misordered += sum(later <= earlier for earlier, later in pairwise(seen))
 
 
 @dataclass(slots=True)
@@ -59,7 +62,8 @@ class Setup:
 
     def __post_init__(self) -> None:
         capacity = self.random.choice((2, 8, 64, 1024))
-        producers = self.random.choice(("single", "multi"))
+        kinds: tuple[Kind, Kind] = ("single", "multi")
+        producers = self.random.choice(kinds)
         self.ring = ringbus.RingBuffer(Tick, capacity, producers=producers)
         self.group = self.ring.consumer_group("group", threads=self.random.choice((None, None, 1)))
         self.seen = [[], [], []]

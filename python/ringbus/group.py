@@ -357,11 +357,19 @@ class ConsumerGroup(Generic[E]):
             self._state = "running"
             self.ring._ring.fail(None)
             lifecycle.running(self)
+        try:
+            self._start_all()
+        except BaseException:
+            self.halt()
+            raise
+        return self
+
+    def _start_all(self) -> None:
+        with self._lock:
             if self._one_thread:
                 self._start_one_thread()
             else:
                 self._start_runners([runner for consumer in self for runner in consumer.runners])
-        return self
 
     def _start_runners(self, runners: Iterable[Runner]) -> None:
         for runner in runners:
@@ -382,7 +390,12 @@ class ConsumerGroup(Generic[E]):
         thread = threading.Thread(target=target, name=f"ringbus-{self.name}-{name}", daemon=True)
         with self._lock:  # so that nobody joins a thread that is not started yet
             self._threads.append(thread)
-            thread.start()
+            try:
+                thread.start()
+            except BaseException:
+                if thread.ident is None:
+                    self._threads.remove(thread)
+                raise
 
     def _ordered(self) -> list[Any]:
         return [runner for name in self._check_graph({}) for runner in self._consumers[name].runners]

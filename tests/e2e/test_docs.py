@@ -86,3 +86,11 @@ def test_the_first_two_commands_of_the_readme_are_make_demo_and_make_test():
 def test_every_page_is_in_the_navigation():
     listed = set(re.findall(r'"([\w/-]+\.md)"', (ROOT / "zensical.toml").read_text("utf-8")))
     assert listed == {str(page.relative_to(ROOT / "docs")) for page in (ROOT / "docs").rglob("*.md")}
+
+
+def test_every_public_name_is_in_the_reference():
+    pages = "".join(page.read_text("utf-8") for page in (ROOT / "docs" / "reference").glob("*.md"))
+    shown = re.findall(r"^::: ([\w.]+)", pages, re.MULTILINE)
+    public = {name: getattr(getattr(ringbus, name), "__module__", "") for name in ringbus.__all__}
+    told = {name for name, module in public.items() if module in shown or f"{module}.{name}" in shown}
+    assert [name for name in public if name not in told and not re.search(rf"\b{name}\b", pages)] == []

@@ -841,8 +841,13 @@ unsafe extern "C" fn get_text(event: *mut ffi::PyObject, closure: *mut c_void) -
         }
         let text = field.decode(place);
         if !text.is_null() {
-            let kept = Bound::from_borrowed_ptr(Python::assume_attached(), text).unbind();
-            field.texts.get_mut().get_or_insert_with(Texts::new).keep(words, kept);
+            let py = Python::assume_attached();
+            let kept = Bound::from_borrowed_ptr(py, text).unbind();
+            let replaced = field.texts.get_mut().get_or_insert_with(Texts::new).keep(words, kept);
+            // Where PyO3 has not attached itself, a plain drop would only put it on a list.
+            if let Some(text) = replaced {
+                text.drop_ref(py);
+            }
         }
         text
     }
@@ -869,8 +874,9 @@ impl Texts {
         text.as_ref().filter(|_| known == words)
     }
 
-    fn keep(&mut self, words: Words, text: Py<PyAny>) {
-        self.0[Self::index(&words)] = (words, Some(text));
+    /// Keeps a text, and gives back the one that it replaces.
+    fn keep(&mut self, words: Words, text: Py<PyAny>) -> Option<Py<PyAny>> {
+        std::mem::replace(&mut self.0[Self::index(&words)], (words, Some(text))).1
     }
 
     /// The bytes of a short field as words: alike where the fields are.

@@ -24,7 +24,7 @@ pub fn register() {
     });
 }
 
-/// What a handle answers in a child.
-pub fn error(py: Python<'_>, what: &str) -> PyErr {
-    crate::errors::error(py, "ForkedError", (what, std::process::id()))
+/// What a handle of process `owner` answers in a child.
+pub fn error(py: Python<'_>, what: &str, owner: u32) -> PyErr {
+    crate::errors::error(py, "ForkedError", (what, owner))
 }

@@ -116,6 +116,8 @@ pub struct Ring {
     closing: GilCell<Vec<Alert>>,
     state: AtomicU32,
     generation: u32,
+    /// The process that made it.
+    pid: u32,
     failure: GilCell<Option<Py<PyAny>>>,
 }
 
@@ -137,13 +139,13 @@ impl Ring {
 
     /// Whether this is the process that made the ring.
     pub fn check_fork(&self, py: Python<'_>) -> PyResult<()> {
-        if self.generation == fork::generation() { Ok(()) } else { Err(fork::error(py, &self.label)) }
+        if self.generation == fork::generation() { Ok(()) } else { Err(fork::error(py, &self.label, self.pid)) }
     }
 
     #[cold]
     fn refusal(&self, py: Python<'_>) -> PyErr {
         if self.generation != fork::generation() {
-            return fork::error(py, &self.label);
+            return fork::error(py, &self.label, self.pid);
         }
         if self.state.load(Ordering::Relaxed) & CLOSED != 0 {
             return errors::error(py, "ClosedError", (self.label.as_str(),));
@@ -622,6 +624,7 @@ impl RingHandle {
             closing: GilCell::new(Vec::new()),
             state: AtomicU32::new(0),
             generation: fork::generation(),
+            pid: std::process::id(),
             failure: GilCell::new(None),
         };
         Ok(Self { ring: Arc::new(ring) })

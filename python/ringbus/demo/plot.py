@@ -89,7 +89,7 @@ def draw(outcome: Outcome) -> str:
         raise ValueError("nothing went through the ring: there is nothing to draw")
     tape = outcome.tape.head(outcome.ring.published)
     height = TOP + 3 * STEP - 14
-    speed = "" if outcome.speed is None else f", replayed {outcome.speed:g} x as fast as its own clock"
+    speed = "" if outcome.speed is None else f", replayed at {outcome.speed:g}x"
     head = f"{tape.symbol}: {len(tape):,} events through the ring in {outcome.ring.seconds:.3f} s{speed}"
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" width="{WIDTH}" height="{height}">',
