@@ -23,6 +23,8 @@ from ringbus.errors import (
     LayoutError,
     PeerDiedError,
     RingBusError,
+    RingExistsError,
+    RingNotFoundError,
     RingReplacedError,
     SchemaError,
     TopologyError,
@@ -51,6 +53,7 @@ from ringbus.policies import DECLINE, Policy
 from ringbus.poller import EventPoller
 from ringbus.producer import Producer
 from ringbus.ring import RingBuffer
+from ringbus.sharing import attach
 from ringbus.statistics import ConsumerStatistics, GroupStatistics, LatencyStatistics, RingStatistics
 from ringbus.subscription import Subscription
 from ringbus.waits import Blocking, BusySpin, PhasedBackoff, Sleeping, Yielding
@@ -83,6 +86,8 @@ __all__ = [
     "Producer",
     "RingBuffer",
     "RingBusError",
+    "RingExistsError",
+    "RingNotFoundError",
     "RingReplacedError",
     "RingStatistics",
     "SchemaError",
@@ -93,6 +98,7 @@ __all__ = [
     "Yielding",
     "__version__",
     "array",
+    "attach",
     "batch",
     "blob",
     "decimal",

@@ -53,6 +53,11 @@ class AsyncProcessor:
         return self._poller.missed
 
     @property
+    def events(self) -> int:
+        """Events handed to the handler."""
+        return self._poller.events
+
+    @property
     def left(self) -> bool:
         """Whether it has left the ring."""
         return self._poller.closed

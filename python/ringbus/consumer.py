@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from ringbus import _core
 from ringbus.asynchronous import AsyncProcessor
 from ringbus.errors import TopologyError
+from ringbus.poller import MOST_CONSUMERS
 from ringbus.statistics import ConsumerStatistics, Latency, Row, consumer_statistics
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ class Consumer:
     @property
     def entries(self) -> int:
         """Its entries in the ring's registry, a bit each."""
-        return sum(1 << runner.index for runner in self.runners)
+        return sum(1 << runner.index for runner in self.runners if runner.index < MOST_CONSUMERS)
 
     @property
     def sequence(self) -> int:
@@ -97,7 +98,7 @@ class Consumer:
     def summary(self, rows: dict[str, Row], cursor: int) -> ConsumerStatistics:
         """The statistics from the rows of the ring."""
         known = {**self._last, **{name: row for name, row in rows.items() if not self.left}}
-        own = [known[runner.name] for runner in self.runners if runner.name in known]
+        own = [known.get(runner.name) or _own_row(runner) for runner in self.runners]
         slowest = min(own, key=lambda row: row.sequence)
         total = slowest._replace(
             name=self.name,
@@ -110,3 +111,19 @@ class Consumer:
 
     def __repr__(self) -> str:
         return f"<Consumer {self.name!r} at {self.sequence}>"
+
+
+def _own_row(runner: Runner) -> Row:
+    """What a watcher of a read-only ring counts itself."""
+    return Row(
+        entry=runner.index,
+        name=runner.name,
+        state=2,
+        sequence=runner.sequence,
+        gating=False,
+        depends_on=0,
+        events=runner.events,
+        batches=0,
+        waits=(0, 0),
+        missed=runner.missed,
+    )

@@ -240,6 +240,33 @@ class PeerDiedError(RingBusError, ConnectionError):
         self.how = how
 
 
+class RingNotFoundError(RingBusError, FileNotFoundError):
+    """There is no shared ring of that name.
+
+    Attributes:
+        path: where it would be.
+    """
+
+    def __init__(self, fact: str, path: str) -> None:
+        super().__init__(f"{fact}; make it with RingBuffer(..., name=), or wait for it with attach(..., wait=)")
+        self.path = path
+
+
+class RingExistsError(RingBusError, FileExistsError):
+    """Somebody lives in the shared ring of that name.
+
+    Attributes:
+        path: where it is.
+        residents: who takes part in it.
+    """
+
+    def __init__(self, path: str, residents: list[str]) -> None:
+        who = ", ".join(residents) or "a process that is attached"
+        super().__init__(f"the ring {path} exists, and {who} live in it; attach to it, or pass replace=True")
+        self.path = path
+        self.residents = tuple(residents)
+
+
 class RingReplacedError(RingBusError, ConnectionError):
     """The ring that this handle is attached to was unlinked or replaced.
 

@@ -151,6 +151,8 @@ class ConsumerGroup(Generic[E]):
         kinds: Sequence[type] | None = None,
         depends_on: Sequence[str] = (),
         timeout: float | None = None,
+        durable: bool = False,
+        absent_limit: int | None = None,
     ) -> Consumer:
         """Add a consumer. It takes part from here on: events published from now on are its to handle.
 
@@ -172,6 +174,10 @@ class ConsumerGroup(Generic[E]):
             kinds: the event types it takes; left out, those its annotation names, or all.
             depends_on: as `Consumer.depends_on`; the only way in a running dynamic group.
             timeout: seconds without an event after which `on_timeout` is called, again and again.
+            durable: in a shared ring, keep its place, and gate, while its process is away: it resumes after the last
+                sequence it was done with, so an event may come twice but none is lost.
+            absent_limit: the most events a durable one may be behind while it is away; past that it is let go, and on
+                its return begins after the cursor and is told how many it missed.
 
         Raises:
             TopologyError: the name is taken or too long, or the group runs and is not dynamic.
@@ -188,6 +194,8 @@ class ConsumerGroup(Generic[E]):
             max_batch=max_batch,
             gating=gating,
             start=start,
+            durable=durable,
+            absent_limit=absent_limit,
         )
         _check_workers(name, workers, key, shape.kind, gating)
         own_policy = self._policy if on_error is None else policy(on_error)

@@ -16,6 +16,10 @@ from ringbus.statistics import Latency
 from ringbus.waits import WaitStrategy
 
 
+MOST_CONSUMERS = 64
+"""Entries of a ring's registry. A watcher of a read-only ring has none: its index is beyond them."""
+
+
 def reader_facts(
     name: str,
     kinds: list[int] | None,
@@ -24,16 +28,30 @@ def reader_facts(
     max_batch: int | None,
     gating: bool,
     start: int | str | None,
+    durable: bool = False,
+    absent_limit: int | None = None,
 ) -> SimpleNamespace:
     """What the core is told of a consumer.
 
     Raises:
-        ConfigurationError: a batch size below 1.
+        ConfigurationError: a batch size below 1, or terms that contradict each other.
     """
+    if durable and not gating:
+        raise ConfigurationError(f"{name!r} is durable and does not gate", "leave gating=False or durable=True out")
+    if absent_limit is not None and (not durable or absent_limit < 1):
+        fact = f"{name!r} has absent_limit={absent_limit}"
+        raise ConfigurationError(fact, "use at least 1, for a durable consumer")
     if max_batch is not None and max_batch < 1:
         raise ConfigurationError(f"max_batch is {max_batch}", "use at least 1, or None")
     return SimpleNamespace(
-        name=name, kinds=kinds, wait=wait.facts(), max_batch=max_batch, gating=bool(gating), start=start
+        name=name,
+        kinds=kinds,
+        wait=wait.facts(),
+        max_batch=max_batch,
+        gating=bool(gating),
+        start=start,
+        durable=bool(durable),
+        absent_limit=absent_limit or 0,
     )
 
 
@@ -115,7 +133,7 @@ class EventPoller(_core.Poller, Generic[E]):
     @property
     def entries(self) -> int:
         """Its entry in the ring's registry, as a bit."""
-        return 1 << self.index
+        return 1 << self.index if self.index < MOST_CONSUMERS else 0
 
     def latency_of(self, name: str) -> Latency:
         """Its latency."""

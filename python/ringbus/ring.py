@@ -49,11 +49,16 @@ class RingBuffer(Verbs[E, P]):
         require: names of consumers that have not come yet; producers wait for them from now on.
         factory: makes the object of each slot, for a ring of reusable Python objects.
         clear: called with each object all consumers are done with.
+        name: makes a ring that other processes of this user attach to by this name (`ringbus.attach`). One that was left
+            behind, with the same fields and sizes and nobody in it, goes on from its cursor.
+        replace: begin anew under a name that exists; who is attached gets RingReplacedError.
         prefault: touch all memory now; otherwise pages are made as they are used.
         huge_pages: ask for huge pages; a warning says when there are none.
 
     Raises:
         CapacityError: no power of two, or too large.
+        RingExistsError: somebody lives in the ring of that name.
+        LayoutError: a ring of that name was left behind and has other fields or sizes.
         ConfigurationError: options that do not exist or do not go together.
 
     Threads:
@@ -84,6 +89,8 @@ class RingBuffer(Verbs[E, P]):
         stamp: bool = False,
         start: int = 0,
         require: Sequence[str] = (),
+        name: str | None = None,
+        replace: bool = False,
         prefault: bool = False,
         huge_pages: bool = False,
     ) -> Self: ...
@@ -116,6 +123,8 @@ class RingBuffer(Verbs[E, P]):
         stamp: bool = False,
         start: int = 0,
         require: Sequence[str] = (),
+        name: str | None = None,
+        replace: bool = False,
         prefault: bool = False,
         huge_pages: bool = False,
     ) -> Self: ...
@@ -132,6 +141,8 @@ class RingBuffer(Verbs[E, P]):
         require: Sequence[str] = (),
         factory: Callable[[], E] | None = None,
         clear: Callable[[E], object] | None = None,
+        name: str | None = None,
+        replace: bool = False,
         prefault: bool = False,
         huge_pages: bool = False,
     ) -> Self:
@@ -140,7 +151,7 @@ class RingBuffer(Verbs[E, P]):
         strategy = wait_strategy(wait)
         _check_choice("producers", producers, ("multi", "single"))
         facts = SimpleNamespace(
-            label=_label(types, factory, capacity),
+            label=_label(types, factory, capacity, name),
             capacity=_capacity(capacity),
             multi=producers == "multi",
             wait=strategy.facts(),
@@ -151,6 +162,9 @@ class RingBuffer(Verbs[E, P]):
             schemas=[(known.__schema__, known) for known in types],
             factory=factory,
             clear=clear,
+            name=_shared_name(name, factory, replace),
+            replace=bool(replace),
+            attached=None,
         )
         native = _core.Ring(facts)
         if huge_pages and native.pages == "ordinary":
@@ -159,9 +173,44 @@ class RingBuffer(Verbs[E, P]):
             native.hold(name)
         ring: Self = super().__new__(cls, native, timeout)
         ring._wait = strategy
+        ring._name = name
         ring._named = weakref.WeakValueDictionary()
         return ring
 
+    @classmethod
+    def _over(
+        cls,
+        name: str,
+        segment: _core.Segment,
+        types: tuple[EventMeta, ...],
+        wait: str | WaitStrategy,
+        timeout: float | None,
+    ) -> Self:
+        """A ring on a segment that this process has attached to."""
+        strategy = wait_strategy(wait)
+        facts = SimpleNamespace(
+            label=f"the ring {name!r}",
+            capacity=segment.capacity,
+            multi=segment.multi,
+            wait=strategy.facts(),
+            stamp=segment.stamp,
+            start=segment.start,
+            prefault=False,
+            huge_pages=False,
+            schemas=[(known.__schema__, known) for known in types],
+            factory=None,
+            clear=None,
+            name=name,
+            replace=False,
+            attached=segment,
+        )
+        ring = super().__new__(cls, _core.Ring(facts), timeout)
+        ring._wait = strategy
+        ring._name = name
+        ring._named = weakref.WeakValueDictionary()
+        return ring
+
+    _name: str | None
     _wait: WaitStrategy
     _named: weakref.WeakValueDictionary[str, Consumer | EventPoller[Any]]
 
@@ -194,6 +243,43 @@ class RingBuffer(Verbs[E, P]):
     def producers(self) -> str:
         """How many producers it takes: "multi" or "single"."""
         return "multi" if self._ring.multi else "single"
+
+    @property
+    def name(self) -> str | None:
+        """The name by which other processes attach; None for a ring of this process alone."""
+        return self._name
+
+    @property
+    def read_only(self) -> bool:
+        """Whether it was attached read-only."""
+        return self._ring.read_only
+
+    def unlink(self) -> None:
+        """Take the shared ring's name away. Who is attached keeps the memory, and gets RingReplacedError.
+
+        Raises:
+            RingNotFoundError: it has lost its name before.
+        """
+        self._ring.unlink()
+
+    def forget(self, consumer: str) -> bool:
+        """Take away the place of a durable consumer that is not coming back, or of one that never came.
+
+        Returns:
+            False when there is no such place, or its consumer is there.
+
+        Raises:
+            TopologyError: others depend on it.
+        """
+        return self._ring.forget(consumer)
+
+    def recover(self) -> bool:
+        """Do now what dead participants left undone, as every wait that lasts does by itself.
+
+        Returns:
+            Whether there was anything to do.
+        """
+        return self._ring.recover()
 
     @property
     def event_types(self) -> tuple[EventMeta, ...]:
@@ -442,13 +528,26 @@ class RingBuffer(Verbs[E, P]):
         return f"<RingBuffer {types}, {self.capacity} slots, {self.producers} producer(s), cursor {self.cursor}>"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Refuse: the memory of a private ring is this process's own."""
+        """Pickle a shared ring as its name; refuse a private one, whose memory is this process's own."""
+        if self._name is not None:
+            from ringbus.sharing import reattach
+
+            return reattach, (self._name, self.event_types, self.timeout)
         raise ConfigurationError(
             f"{self!r} is private to process {os.getpid()} and cannot be pickled", "pass events, or make the ring there"
         )
 
 
 _core.install_verbs(RingBuffer)
+
+
+def checked_types(event: object) -> tuple[EventMeta, ...]:
+    """The event types that a ring is given.
+
+    Raises:
+        SchemaError: no event types, or one without fields.
+    """
+    return _event_types(event, None, None)
 
 
 def _event_types(event: object, factory: object, clear: object) -> tuple[EventMeta, ...]:
@@ -496,6 +595,18 @@ def _check_choice(option: str, value: object, choices: tuple[str, ...]) -> None:
         raise ConfigurationError(f"{option} is {value!r}", f"use {' or '.join(repr(choice) for choice in choices)}")
 
 
-def _label(types: tuple[EventMeta, ...], factory: object, capacity: object) -> str:
+def _shared_name(name: object, factory: object, replace: object) -> str | None:
+    if name is not None and not isinstance(name, str):
+        raise ConfigurationError(f"name is {name!r}", "use a text, or leave it out for a ring of this process")
+    if name is not None and factory is not None:
+        raise ConfigurationError("a ring of objects cannot be shared", "give it an event type, or leave name= out")
+    if replace and name is None:
+        raise ConfigurationError("replace= is for shared rings", "give the ring a name=, or leave replace= out")
+    return name
+
+
+def _label(types: tuple[EventMeta, ...], factory: object, capacity: object, shared: str | None = None) -> str:
+    if shared is not None:
+        return f"the ring {shared!r}"
     names = " | ".join(known.__name__ for known in types) or getattr(factory, "__name__", "objects")
     return f"the ring of {names}[{capacity}]"

@@ -38,9 +38,12 @@ class ConsumerStatistics:
         waits: times nothing was there and it had to wait.
         blocked_ns: time in such waits, ns.
         missed: events it was lapped by; only a consumer that does not gate is.
-        state: "live", "held" (a place kept for one that has not come), "left".
+        state: "live", "held" (a place kept for one that has not come), "left"; in a shared ring also "stopped" (by a
+            signal or a debugger), "away" (durable, its process gone) and "dead" (others still depend on it).
         gating: whether producers wait for it.
         latency: publish to hand-over; None where the ring does not stamp.
+        pid: its process; 0 where that is unknown.
+        durable: whether its place stays while its process is away.
     """
 
     name: str
@@ -55,6 +58,8 @@ class ConsumerStatistics:
     state: str
     gating: bool
     latency: LatencyStatistics | None
+    pid: int = 0
+    durable: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +112,7 @@ class Row(NamedTuple):
     batches: int
     waits: tuple[int, int]
     missed: int
+    process: tuple[int, str, bool] = (0, "alive", False)
 
 
 Latency = tuple[int, int, float, tuple[int, int, int, int], int] | None
@@ -132,7 +138,14 @@ def consumer_statistics(row: Row, cursor: int, latency: Latency, state: str | No
         waits=row.waits[0],
         blocked_ns=row.waits[1],
         missed=row.missed,
-        state=state or _STATES.get(row.state, "joining"),
+        state=state or _state(row),
         gating=row.gating,
         latency=latency_statistics(latency),
+        pid=row.process[0],
+        durable=row.process[2],
     )
+
+
+def _state(row: Row) -> str:
+    condition = row.process[1]
+    return condition if condition != "alive" else _STATES.get(row.state, "joining")

@@ -343,6 +343,25 @@ pub fn cursor(segment: &Segment) -> i64 {
     }
 }
 
+/// Takes the place of a durable consumer, or of one that has not come, away. False when nobody has that name.
+///
+/// # Errors
+/// Somebody depends on it.
+pub fn forget(segment: &Arc<Segment>, name: &str) -> Result<bool, LeaveError> {
+    let _registering = segment.registering();
+    let Some(index) = find(segment, name) else { return Ok(false) };
+    let dependents = dependents(segment, index);
+    if dependents != 0 {
+        return Err(LeaveError::HasDependents { dependents });
+    }
+    let consumer = Consumer::at(segment, index, true);
+    if !segment.take_byte(consumer_byte(index)) {
+        return Ok(false);
+    }
+    consumer.free();
+    Ok(true)
+}
+
 /// The entry that has `name`, held or live.
 pub fn find(segment: &Segment, name: &str) -> Option<usize> {
     let taken = segment.registry().taken.load(Ordering::Acquire);

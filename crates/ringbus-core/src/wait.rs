@@ -159,6 +159,11 @@ struct Waiter<'a, C> {
 }
 
 impl<C: Condition> Waiter<'_, C> {
+    /// Whether somebody raised the alert, or the ring was unlinked or replaced.
+    fn is_alerted(&self) -> bool {
+        self.alert.is_raised() || self.segment.is_retired()
+    }
+
     fn remaining(&self) -> Option<Duration> {
         match self.deadline {
             None => Some(Duration::MAX),
@@ -192,7 +197,7 @@ impl<C: Condition> Waiter<'_, C> {
                 Ok(output) => return Outcome::Ready(output),
                 Err(blocker) => blocker,
             };
-            if self.alert.is_raised() {
+            if self.is_alerted() {
                 return Outcome::Alerted;
             }
             if turn < spins && !turn.is_multiple_of(CLOCK_EVERY) {
@@ -218,7 +223,7 @@ impl<C: Condition> Waiter<'_, C> {
             if let Ok(output) = self.condition.poll() {
                 return Some(Outcome::Ready(output));
             }
-            if self.alert.is_raised() {
+            if self.is_alerted() {
                 return Some(Outcome::Alerted);
             }
             spin_hint();
@@ -245,7 +250,7 @@ impl<C: Condition> Waiter<'_, C> {
                     Err(_) => {}
                 }
             }
-            if self.alert.is_raised() {
+            if self.is_alerted() {
                 return Outcome::Alerted;
             }
             let Some(left) = self.remaining() else { return Outcome::TimedOut };

@@ -3,7 +3,7 @@
 use pyo3::call::PyCallArgs;
 use pyo3::prelude::*;
 use pyo3::types::PyType;
-use ringbus_core::{ClaimError, ConfigError, JoinError, LeaveError, TopologyError};
+use ringbus_core::{ClaimError, ConfigError, JoinError, LeaveError, Segment, ShareError, TopologyError};
 
 /// The exception `class` of `ringbus.errors`, built from `facts`.
 pub fn error<'py>(py: Python<'py>, class: &str, facts: impl PyCallArgs<'py>) -> PyErr {
@@ -54,6 +54,43 @@ fn human(bytes: u128) -> String {
         return format!("{bytes} bytes");
     }
     format!("{:.1} {}", bytes as f64 / (1_u128 << (10 * unit)) as f64, UNITS[unit])
+}
+
+/// A shared ring that cannot be made or attached to.
+pub fn share(py: Python<'_>, reason: &ShareError) -> PyErr {
+    match reason {
+        ShareError::NotFound { path } => {
+            let facts = (reason.to_string(), path.display().to_string());
+            error(py, "RingNotFoundError", facts)
+        }
+        ShareError::Exists { path } => error(py, "RingExistsError", (path.display().to_string(), holders(path))),
+        ShareError::BadName { .. } => {
+            let remedy = "use letters, digits and -_.:@, beginning with a letter or digit, at most 100";
+            error(py, "ConfigurationError", (reason.to_string(), remedy))
+        }
+        ShareError::NotPrivate { .. } => {
+            let remedy = "rings live in a folder of mode 0700 of this user; set RINGBUS_DIR to one";
+            error(py, "ConfigurationError", (reason.to_string(), remedy))
+        }
+        ShareError::Layout { path, fact, found, expected } => {
+            error(py, "LayoutError", (format!("{} {fact}", path.display()), found.as_str(), expected.as_str()))
+        }
+        ShareError::ProducersFull { .. } => {
+            error(py, "ClaimError", (reason.to_string(), "close producers that are no longer needed"))
+        }
+        ShareError::OtherProducer => {
+            let remedy = "publish from that process, or make the ring with producers=\"multi\"";
+            error(py, "ClaimError", (reason.to_string(), remedy))
+        }
+        ShareError::Config(reason) => config(py, reason),
+        ShareError::Io { errno, .. } => pyo3::exceptions::PyOSError::new_err((*errno, reason.to_string())),
+    }
+}
+
+/// Who lives in the ring at `path`, for a message.
+fn holders(path: &std::path::Path) -> Vec<String> {
+    let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    Segment::attach(&name, true, None).map(|segment| crate::ring::residents(&segment)).unwrap_or_default()
 }
 
 /// A claim that was refused.

@@ -23,6 +23,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     schema::register(module)?;
     event::register(module)?;
     module.add_class::<ring::RingHandle>()?;
+    module.add_class::<ring::SegmentHandle>()?;
     module.add_class::<publisher::Publisher>()?;
     module.add_class::<claim::Claim>()?;
     module.add_class::<view::Lease>()?;
@@ -32,5 +33,10 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(publisher::install_verbs, module)?)?;
     module.add_function(wrap_pyfunction!(processor::run_serial, module)?)?;
     module.add_function(wrap_pyfunction!(ring::topological_order, module)?)?;
+    module.add_function(wrap_pyfunction!(ring::shared_rings, module)?)?;
+    module.add_function(wrap_pyfunction!(ring::shared_folder, module)?)?;
+    module.add_function(wrap_pyfunction!(ring::sweep, module)?)?;
+    module.add_function(wrap_pyfunction!(ring::is_ring_alive, module)?)?;
+    module.add_function(wrap_pyfunction!(ring::remove_ring, module)?)?;
     module.add("__version__", env!("CARGO_PKG_VERSION"))
 }

@@ -11,7 +11,6 @@ use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 use ringbus_core::Outcome;
 use ringbus_core::futex::WATCHER;
-use ringbus_core::sync::Ordering;
 use std::ptr;
 use std::time::Instant;
 
@@ -61,7 +60,7 @@ impl Poller {
 
     /// The slot of `sequence`, or a copy of it where this consumer does not gate; `None` when it was lapped.
     fn slot(&self, sequence: i64) -> Option<*mut u8> {
-        if self.reader.consumer.is_gating() {
+        if self.reader.is_gating() {
             return Some(self.reader.ring.segment.slot(sequence));
         }
         match self.reader.copy_slot(sequence) {
@@ -76,7 +75,7 @@ impl Poller {
     /// Is done with what was handed out before.
     fn commit_handed(&self, py: Python<'_>) -> PyResult<()> {
         let handed = self.next.get() - 1;
-        if handed > self.reader.consumer.sequence() {
+        if handed > self.reader.sequence() {
             self.reader.commit(py, handed)?;
         }
         Ok(())
@@ -110,8 +109,15 @@ impl Poller {
             if timeout.is_some_and(|timeout| timeout.is_zero()) {
                 return Ok(false);
             }
-            if self.reader.wait(py, self.next.get(), timeout)? == Outcome::Alerted {
+            let outcome = self.reader.wait(py, self.next.get(), timeout)?;
+            if let Outcome::Died(index) = outcome {
+                return Err(self.reader.died(py, index));
+            }
+            if outcome == Outcome::Alerted {
                 self.check(py)?;
+                if self.reader.ring.shared && !self.reader.ring.is_closed() {
+                    self.reader.ring.check(py)?;
+                }
                 if !self.reader.ring.is_closed() {
                     self.reader.alert.clear();
                 }
@@ -126,14 +132,14 @@ impl Poller {
     fn new(py: Python<'_>, ring: Py<RingHandle>, reader: ReaderFacts<'_>) -> PyResult<Self> {
         let reader = Reader::join(py, ring, &reader)?;
         reader.ring.add_closing(&reader.alert);
-        let sequence = reader.consumer.sequence();
+        let sequence = reader.sequence();
         Ok(Self { reader, next: GilCell::new(sequence + 1), readable: GilCell::new(sequence) })
     }
 
     /// Its entry in the registry.
     #[getter]
     fn index(&self) -> usize {
-        self.reader.consumer.index()
+        self.reader.index()
     }
 
     #[getter]
@@ -144,13 +150,13 @@ impl Poller {
     /// The last sequence it is done with.
     #[getter]
     fn sequence(&self) -> i64 {
-        self.reader.consumer.sequence()
+        self.reader.sequence()
     }
 
     /// Events it was lapped by.
     #[getter]
     fn missed(&self) -> u64 {
-        self.reader.consumer.entry().counters.missed.load(Ordering::Relaxed)
+        self.reader.missed()
     }
 
     /// Whether it has left the ring.
@@ -162,7 +168,7 @@ impl Poller {
     /// Events handed out.
     #[getter]
     fn events(&self) -> u64 {
-        self.reader.consumer.entry().counters.events.load(Ordering::Relaxed)
+        self.reader.events()
     }
 
     /// Whether its ring is closed: nothing is published any more.
@@ -183,7 +189,7 @@ impl Poller {
         self.commit_handed(py)?;
         let event = self.take_one(py)?;
         if event.is_some() {
-            self.reader.consumer.count_batch(1);
+            self.reader.count_batch(1);
         }
         Ok(event)
     }
@@ -205,7 +211,7 @@ impl Poller {
         self.commit_handed(py)?;
         let Some(sequence) = self.seek(py)? else { return Ok(None) };
         let Some(event) = self.take_one(py)? else { return Ok(None) };
-        self.reader.consumer.count_batch(1);
+        self.reader.count_batch(1);
         Ok(Some((sequence, event)))
     }
 
@@ -223,7 +229,7 @@ impl Poller {
             events.push(event);
         }
         if !events.is_empty() {
-            self.reader.consumer.count_batch(events.len() as u64);
+            self.reader.count_batch(events.len() as u64);
         }
         self.commit_handed(py)?;
         Ok(events)
@@ -264,7 +270,7 @@ impl Poller {
             count += 1;
         }
         self.commit_handed(py)?;
-        self.reader.consumer.count_batch(count as u64);
+        self.reader.count_batch(count as u64);
         let place = Place { data: lease.get().memory(), count: count as i64, stride: bytes };
         // SAFETY: the memory is the lease's own.
         unsafe { view::array(py, &ring.kinds[kind].dtype, &place, &lease).map(Some) }
@@ -275,6 +281,10 @@ impl Poller {
         self.check(py)?;
         self.commit_handed(py)?;
         let segment = &self.reader.ring.segment;
+        if segment.is_read_only() {
+            let fact = format!("{:?} waits on an event loop, and {} is attached read-only", self.reader.name, self.reader.ring.label);
+            return Err(errors::error(py, "ConfigurationError", (fact, "attach without read_only=True, or poll")));
+        }
         loop {
             if self.seek(py)?.is_some() || self.reader.ring.is_closed() {
                 return Ok(true);
@@ -302,7 +312,7 @@ impl Poller {
 
     /// Takes back that the last event was handed out: it is handed out again.
     fn _rewind(&self, sequence: i64) {
-        self.next.set(sequence.max(self.reader.consumer.sequence() + 1).min(self.next.get()));
+        self.next.set(sequence.max(self.reader.sequence() + 1).min(self.next.get()));
     }
 
     /// Leaves the ring: producers do not wait for it any more, and a wait of another thread in it ends.

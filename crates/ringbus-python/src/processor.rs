@@ -131,7 +131,7 @@ impl Processor {
         if let Share::Free { work, mine } = &self.share {
             return self.work(py, work.get(), mine);
         }
-        let first = self.reader.consumer.sequence() + 1;
+        let first = self.reader.sequence() + 1;
         match self.reader.poll(first) {
             Err(_) => Ok(Some(0)),
             Ok(Err(lapped)) => Ok(Some(self.reader.lapped(first, lapped) - first)),
@@ -139,13 +139,13 @@ impl Processor {
                 if self.handle(py, first, last) == Flow::Stop {
                     return Ok(None);
                 }
-                Ok(Some(self.reader.consumer.sequence() + 1 - first))
+                Ok(Some(self.reader.sequence() + 1 - first))
             }
         }
     }
 
     fn handle(&self, py: Python<'_>, first: i64, last: i64) -> Flow {
-        let handled = if !self.reader.consumer.is_gating() {
+        let handled = if !self.reader.is_gating() {
             self.handle_copies(py, first, last)
         } else if self.batch {
             self.handle_runs(py, first, last)
@@ -155,15 +155,15 @@ impl Processor {
         match handled {
             Ok((events, done)) => {
                 if events > 0 {
-                    self.reader.consumer.count_batch(events);
+                    self.reader.count_batch(events);
                 }
-                match self.reader.commit(py, done.max(self.reader.consumer.sequence())) {
+                match self.reader.commit(py, done.max(self.reader.sequence())) {
                     Ok(()) => Flow::Continue,
                     Err(error) => self.failed(py, error, done, None),
                 }
             }
             Err(done) => {
-                self.reader.commit_quietly(done.max(self.reader.consumer.sequence()));
+                self.reader.commit_quietly(done.max(self.reader.sequence()));
                 Flow::Stop
             }
         }
@@ -537,7 +537,7 @@ impl Processor {
             }
             if !self.ring().segment.is_pad(sequence) {
                 match self.handle_events(py, sequence, sequence) {
-                    Ok((events, _)) if events > 0 => self.reader.consumer.count_batch(events),
+                    Ok((events, _)) if events > 0 => self.reader.count_batch(events),
                     Ok(_) => {}
                     Err(_) => return Ok(None),
                 }
@@ -601,7 +601,7 @@ impl Processor {
         }
         self.started.set(true);
         match &self.hooks.on_start {
-            Some(hook) => self.call_hook(py, hook, (), self.reader.consumer.sequence()),
+            Some(hook) => self.call_hook(py, hook, (), self.reader.sequence()),
             None => Flow::Continue,
         }
     }
@@ -612,15 +612,27 @@ impl Processor {
         }
         self.shut_down.set(true);
         if let Some(hook) = &self.hooks.on_shutdown {
-            self.call_hook(py, hook, (), self.reader.consumer.sequence());
+            self.call_hook(py, hook, (), self.reader.sequence());
         }
     }
 
     fn wanted(&self) -> i64 {
         match &self.share {
-            Share::Free { mine, .. } => mine.get().unwrap_or_else(|| self.reader.consumer.sequence() + 1),
-            _ => self.reader.consumer.sequence() + 1,
+            Share::Free { mine, .. } => mine.get().unwrap_or_else(|| self.reader.sequence() + 1),
+            _ => self.reader.sequence() + 1,
         }
+    }
+
+    /// Whether a wait that ended so may go on: not when what it depends on has died, or the ring is gone.
+    fn goes_on(&self, py: Python<'_>, outcome: Outcome<()>) -> PyResult<bool> {
+        if let Outcome::Died(index) = outcome {
+            self.failed(py, self.reader.died(py, index), self.wanted(), None);
+            return Ok(false);
+        }
+        if outcome == Outcome::Alerted && self.ring().shared && !self.reader.alert.is_raised() {
+            self.ring().check(py)?;
+        }
+        Ok(true)
     }
 
     fn run_until_halted(&self, py: Python<'_>) -> PyResult<()> {
@@ -629,6 +641,9 @@ impl Processor {
                 None => break,
                 Some(0) => {
                     let outcome = self.reader.wait(py, self.wanted(), self.timeout)?;
+                    if !self.goes_on(py, outcome)? {
+                        break;
+                    }
                     if outcome == Outcome::TimedOut
                         && let Some(hook) = &self.hooks.on_timeout
                         && self.call_hook(py, hook, (self.wanted() - 1,), self.wanted() - 1) == Flow::Stop
@@ -710,7 +725,7 @@ impl Processor {
     /// Its entry in the registry.
     #[getter]
     fn index(&self) -> usize {
-        self.reader.consumer.index()
+        self.reader.index()
     }
 
     #[getter]
@@ -721,19 +736,19 @@ impl Processor {
     /// The last sequence it is done with.
     #[getter]
     fn sequence(&self) -> i64 {
-        self.reader.consumer.sequence()
+        self.reader.sequence()
     }
 
     /// Events it was lapped by.
     #[getter]
     fn missed(&self) -> u64 {
-        self.reader.consumer.entry().counters.missed.load(Ordering::Relaxed)
+        self.reader.missed()
     }
 
     /// Events handed to the handler.
     #[getter]
     fn events(&self) -> u64 {
-        self.reader.consumer.entry().counters.events.load(Ordering::Relaxed)
+        self.reader.events()
     }
 
     /// Whether it has left the ring.
@@ -750,7 +765,7 @@ impl Processor {
     /// Is done with everything up to `sequence`, at most the one before that in hand.
     fn release(&self, py: Python<'_>, sequence: i64) -> PyResult<()> {
         self.ring().check_fork(py)?;
-        let (at, most) = (self.reader.consumer.sequence(), self.in_hand.get() - 1);
+        let (at, most) = (self.reader.sequence(), self.in_hand.get() - 1);
         if self.in_hand.get() == NONE_IN_HAND || sequence > most || matches!(self.share, Share::Free { .. }) {
             let fact = format!("consumer {:?} cannot release sequence {sequence} now", self.reader.name);
             let remedy = "inside a handler, release up to the sequence before the one in hand";
@@ -838,7 +853,7 @@ pub fn run_serial(py: Python<'_>, processors: Vec<Py<Processor>>) -> PyResult<()
 }
 
 fn run_in_turn(py: Python<'_>, processors: &[&Processor]) -> PyResult<()> {
-    let own: u64 = processors.iter().fold(0, |set, processor| set | 1 << processor.reader.consumer.index());
+    let own: u64 = processors.iter().fold(0, |set, processor| set | 1 << processor.reader.index());
     let upstream = |processor: &Processor| processor.reader.barrier.get_mut().depends_on() & !own;
     let alike = processors.iter().all(|processor| upstream(processor) == upstream(processors[0]));
     while !processors.iter().any(|processor| processor.reader.alert.is_raised()) {
@@ -862,6 +877,9 @@ fn wait_for_more(py: Python<'_>, first: &Processor, alike: bool) -> PyResult<()>
     let pause = Duration::from_millis(1);
     let timeout = if alike { first.timeout } else { Some(first.timeout.map_or(pause, |timeout| timeout.min(pause))) };
     let outcome = first.reader.wait(py, first.wanted(), timeout)?;
+    if !first.goes_on(py, outcome)? {
+        first.reader.alert.raise(&first.ring().segment);
+    }
     if outcome == Outcome::TimedOut
         && alike
         && let Some(hook) = &first.hooks.on_timeout

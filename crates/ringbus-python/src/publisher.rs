@@ -149,6 +149,7 @@ impl Publisher {
                 sequencer.publish(sequence, sequence);
                 true
             }),
+            Producers::None => false,
         }
     }
 

@@ -10,7 +10,10 @@ use hdrhistogram::Histogram;
 use pyo3::prelude::*;
 use ringbus_core::consumer::{Lapped, poll_unless_lapped};
 use ringbus_core::wait::{Condition, wait};
-use ringbus_core::{Alert, Blocker, Consumer, Outcome, SequenceBarrier, Start, WaitStrategy, read_unless_lapped};
+use ringbus_core::sync::Ordering;
+use ringbus_core::{
+    Alert, Blocker, Consumer, Outcome, SequenceBarrier, Start, Terms, WaitStrategy, read_unless_lapped, registry,
+};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -23,6 +26,24 @@ pub struct ReaderFacts<'py> {
     pub max_batch: Option<i64>,
     pub gating: bool,
     pub start: Option<Bound<'py, PyAny>>,
+    /// Whether its place stays while its process is away.
+    pub durable: bool,
+    /// The most events it may be behind while it is away; 0 is no limit.
+    pub absent_limit: u64,
+}
+
+/// Where a consumer keeps its place.
+enum Seat {
+    /// In the registry.
+    Member(Consumer),
+    /// In this process alone: the ring is read-only here.
+    Watcher(Watcher),
+}
+
+struct Watcher {
+    sequence: GilCell<i64>,
+    events: GilCell<u64>,
+    missed: GilCell<u64>,
 }
 
 /// One consumer's way into a ring.
@@ -30,7 +51,7 @@ pub struct Reader {
     pub handle: Py<RingHandle>,
     pub ring: Arc<Ring>,
     pub name: String,
-    pub consumer: Consumer,
+    seat: Seat,
     pub barrier: GilCell<SequenceBarrier>,
     pub alert: Alert,
     pub strategy: WaitStrategy,
@@ -61,8 +82,20 @@ impl Reader {
         if facts.gating {
             join_clear(py, &ring)?;
         }
-        let consumer = Consumer::join(&ring.segment, &facts.name, facts.gating, start)
-            .map_err(|why| errors::join(py, &why, &ring.label))?;
+        let read_only = ring.segment.is_read_only();
+        let seat = if read_only {
+            if facts.gating {
+                let fact = format!("{:?} gates, and {} is attached read-only", facts.name, ring.label);
+                return Err(errors::error(py, "ConfigurationError", (fact, "give it gating=False")));
+            }
+            Seat::Watcher(watcher(&ring, start))
+        } else {
+            let terms = Terms { gating: facts.gating, durable: facts.durable, absent_limit: facts.absent_limit };
+            let consumer = Consumer::join_as(&ring.segment, &facts.name, terms, start);
+            Seat::Member(consumer.map_err(|why| errors::join(py, &why, &ring.label))?)
+        };
+        // A watcher cannot arm a word of the segment: it looks at an interval.
+        let strategy = if read_only { WATCHING } else { strategy };
         let alert = Alert::default();
         Ok(Self {
             barrier: GilCell::new(SequenceBarrier::new(&ring.segment, 0, alert.clone())),
@@ -74,7 +107,7 @@ impl Reader {
             copy: GilCell::new(vec![0; if facts.gating { 0 } else { ring.slot.bytes.div_ceil(8) }].into_boxed_slice()),
             left: GilCell::new(false),
             name: facts.name.clone(),
-            consumer,
+            seat,
             handle,
             ring,
         })
@@ -82,7 +115,9 @@ impl Reader {
 
     /// Follows the consumers in `entries`.
     pub fn depend_on(&self, entries: u64) {
-        self.consumer.depend_on(entries);
+        if let Seat::Member(consumer) = &self.seat {
+            consumer.depend_on(entries);
+        }
         *self.barrier.get_mut() = SequenceBarrier::new(&self.ring.segment, entries, self.alert.clone());
     }
 
@@ -90,7 +125,7 @@ impl Reader {
     #[inline]
     pub fn poll(&self, wanted: i64) -> Result<Result<i64, Lapped>, Blocker> {
         let barrier = self.barrier.get_mut();
-        if self.consumer.is_gating() {
+        if self.is_gating() {
             barrier.poll(wanted, self.max_batch).map(Ok)
         } else {
             poll_unless_lapped(barrier, wanted, self.max_batch)
@@ -107,7 +142,9 @@ impl Reader {
             let mut readable = Readable { reader: self, barrier: &barrier, wanted };
             wait(&self.ring.segment, self.strategy, &self.alert, until, &mut readable)
         })?;
-        self.consumer.count_wait(begin.elapsed().as_nanos() as u64);
+        if let Seat::Member(consumer) = &self.seat {
+            consumer.count_wait(begin.elapsed().as_nanos() as u64);
+        }
         Ok(outcome)
     }
 
@@ -130,7 +167,11 @@ impl Reader {
 
     /// Goes on at `lapped.resume`; what lies between is missed.
     pub fn lapped(&self, wanted: i64, lapped: Lapped) -> i64 {
-        self.consumer.count_missed((lapped.resume - wanted) as u64);
+        let missed = (lapped.resume - wanted) as u64;
+        match &self.seat {
+            Seat::Member(consumer) => consumer.count_missed(missed),
+            Seat::Watcher(watcher) => watcher.missed.set(watcher.missed.get() + missed),
+        }
         self.commit_quietly(lapped.resume - 1);
         lapped.resume
     }
@@ -178,13 +219,73 @@ impl Reader {
 
     /// Is done with everything up to `sequence`, and has objects cleared that all are done with.
     pub fn commit(&self, py: Python<'_>, sequence: i64) -> PyResult<()> {
-        self.consumer.commit(sequence);
+        self.commit_quietly(sequence);
         self.ring.clear_done(py)
     }
 
+    /// The last sequence it is done with.
+    #[inline]
+    pub fn sequence(&self) -> i64 {
+        match &self.seat {
+            Seat::Member(consumer) => consumer.sequence(),
+            Seat::Watcher(watcher) => watcher.sequence.get(),
+        }
+    }
+
+    /// Whether producers wait for it.
+    #[inline]
+    pub fn is_gating(&self) -> bool {
+        matches!(&self.seat, Seat::Member(consumer) if consumer.is_gating())
+    }
+
+    /// Its entry in the registry; one that there is not for a watcher.
+    pub fn index(&self) -> usize {
+        match &self.seat {
+            Seat::Member(consumer) => consumer.index(),
+            Seat::Watcher(_) => usize::MAX,
+        }
+    }
+
+    /// Counts a batch of `events`.
+    #[inline]
+    pub fn count_batch(&self, events: u64) {
+        match &self.seat {
+            Seat::Member(consumer) => consumer.count_batch(events),
+            Seat::Watcher(watcher) => watcher.events.set(watcher.events.get() + events),
+        }
+    }
+
+    /// Events handed out.
+    pub fn events(&self) -> u64 {
+        match &self.seat {
+            Seat::Member(consumer) => consumer.entry().counters.events.load(Ordering::Relaxed),
+            Seat::Watcher(watcher) => watcher.events.get(),
+        }
+    }
+
+    /// Events it was lapped by, or missed while it was away.
+    pub fn missed(&self) -> u64 {
+        match &self.seat {
+            Seat::Member(consumer) => consumer.entry().counters.missed.load(Ordering::Relaxed),
+            Seat::Watcher(watcher) => watcher.missed.get(),
+        }
+    }
+
+    /// What ended a wait because the consumer at `index` has died.
+    pub fn died(&self, py: Python<'_>, index: usize) -> PyErr {
+        let entry = self.ring.segment.consumer(index);
+        let pid = entry.identity.pid.load(Ordering::Relaxed);
+        let how = format!("its process {pid} died at sequence {}", entry.sequence.get());
+        errors::error(py, "PeerDiedError", (registry::name_of(entry), how))
+    }
+
     /// `commit` for a step that no object depends on.
+    #[inline]
     pub fn commit_quietly(&self, sequence: i64) {
-        self.consumer.commit(sequence);
+        match &self.seat {
+            Seat::Member(consumer) => consumer.commit(sequence),
+            Seat::Watcher(watcher) => watcher.sequence.set(sequence),
+        }
     }
 
     /// Leaves the ring.
@@ -195,7 +296,9 @@ impl Reader {
         if self.left.get() || self.ring.check_fork(py).is_err() {
             return Ok(());
         }
-        self.consumer.leave().map_err(|why| errors::leave(py, why, &self.name))?;
+        if let Seat::Member(consumer) = &self.seat {
+            consumer.leave().map_err(|why| errors::leave(py, why, &self.name))?;
+        }
         self.left.set(true);
         self.ring.clear_done(py)
     }
@@ -208,8 +311,10 @@ impl Reader {
 impl Drop for Reader {
     /// A consumer that is forgotten must not hold the producers up.
     fn drop(&mut self) {
-        if !self.left.get() {
-            let _ = self.consumer.leave();
+        if let (false, Seat::Member(consumer)) = (self.left.get(), &self.seat)
+            && !self.ring.is_forked()
+        {
+            let _ = consumer.leave();
         }
     }
 }
@@ -222,14 +327,28 @@ struct Readable<'a> {
 
 impl Condition for Readable<'_> {
     type Output = ();
+    const FOLLOWS: bool = true;
 
     fn poll(&mut self) -> Result<(), Blocker> {
-        if self.reader.consumer.is_gating() {
+        if self.reader.is_gating() {
             self.barrier.poll(self.wanted, 1).map(|_| ())
         } else {
             poll_unless_lapped(self.barrier, self.wanted, 1).map(|_| ())
         }
     }
+}
+
+/// How a watcher of a read-only ring waits.
+const WATCHING: WaitStrategy = WaitStrategy::Sleeping { longest: Duration::from_millis(1) };
+
+fn watcher(ring: &Ring, start: Start) -> Watcher {
+    let cursor = registry::cursor(&ring.segment);
+    let sequence = match start {
+        Start::At(sequence) => sequence - 1,
+        Start::Oldest => (cursor - ring.segment.capacity()).max(ring.segment.before_start()),
+        Start::Default | Start::Latest => cursor,
+    };
+    Watcher { sequence: GilCell::new(sequence), events: GilCell::new(0), missed: GilCell::new(0) }
 }
 
 fn new_histogram() -> Histogram<u64> {

@@ -11,9 +11,10 @@ use pyo3::types::{PyList, PyTuple, PyType};
 use ringbus_core::barrier::Done;
 use ringbus_core::sequencer::{Room, check_count};
 use ringbus_core::sync::{AtomicU32, Ordering};
+use ringbus_core::segment::{Existing, consumer_byte, folder, shared};
 use ringbus_core::{
-    Alert, Blocker, Geometry, MAX_CONSUMERS, Memory, MultiProducerSequencer, Outcome, Pages, ProducerKind, Segment,
-    Sequencer, SingleProducerSequencer, Start, WaitStrategy, registry, wait,
+    Alert, ClaimError, Blocker, Geometry, MAX_CONSUMERS, Memory, MultiProducerSequencer, Outcome, Pages, ProducerKind, Segment,
+    Sequencer, SingleProducerSequencer, Start, WaitStrategy, recovery, registry, wait,
 };
 use std::sync::Arc;
 use std::time::Instant;
@@ -71,6 +72,8 @@ impl SlotShape {
 
 /// Who may claim.
 pub enum Producers {
+    /// Nobody of this process has published yet: in a shared ring it has no producer's place so far.
+    None,
     Single(SingleProducerSequencer),
     Multi(MultiProducerSequencer),
 }
@@ -107,6 +110,8 @@ pub struct Ring {
     pub open_claim: GilCell<bool>,
     /// Ends the waits of producers, for a close or a failure.
     pub alert: Alert,
+    /// Whether other processes may take part.
+    pub shared: bool,
     /// What ends the waits of pollers when the ring closes.
     closing: GilCell<Vec<Alert>>,
     state: AtomicU32,
@@ -120,10 +125,16 @@ impl Ring {
     /// Whether a verb may go on: the ring is open, nobody failed, and this is the process that made it.
     #[inline(always)]
     pub fn check(&self, py: Python<'_>) -> PyResult<()> {
-        if self.state.load(Ordering::Relaxed) == 0 && self.generation == fork::generation() {
+        let usable = self.state.load(Ordering::Relaxed) == 0 && self.generation == fork::generation();
+        if usable && !(self.shared && self.segment.is_retired()) {
             return Ok(());
         }
         Err(self.refusal(py))
+    }
+
+    /// Whether this is a child that has the ring from before a fork.
+    pub fn is_forked(&self) -> bool {
+        self.generation != fork::generation()
     }
 
     /// Whether this is the process that made the ring.
@@ -138,6 +149,9 @@ impl Ring {
         }
         if self.state.load(Ordering::Relaxed) & CLOSED != 0 {
             return errors::error(py, "ClosedError", (self.label.as_str(),));
+        }
+        if self.shared && self.segment.is_retired() {
+            return errors::error(py, "RingReplacedError", (self.label.as_str(),));
         }
         match self.failure.get_mut() {
             Some(failure) => PyErr::from_value(failure.bind(py).clone()),
@@ -162,7 +176,26 @@ impl Ring {
     /// Whether the ring is of the single-producer kind.
     #[inline(always)]
     pub fn is_single(&self) -> bool {
-        matches!(self.producers.get_mut(), Producers::Single(_))
+        self.segment.geometry().kind == ProducerKind::Single
+    }
+
+    /// Takes a producer's place in the ring, at the first claim.
+    ///
+    /// # Errors
+    /// The ring is read-only here, another process is its one producer, or every place is taken.
+    #[cold]
+    pub fn open_producer(&self, py: Python<'_>) -> PyResult<()> {
+        if self.segment.is_read_only() {
+            let fact = format!("{} is attached read-only", self.label);
+            return Err(errors::error(py, "ClaimError", (fact, "attach without read_only=True to publish")));
+        }
+        let segment = Arc::clone(&self.segment);
+        *self.producers.get_mut() = if self.is_single() {
+            Producers::Single(SingleProducerSequencer::enter(segment).map_err(|why| errors::share(py, &why))?)
+        } else {
+            Producers::Multi(MultiProducerSequencer::enter(segment).map_err(|why| errors::share(py, &why))?)
+        };
+        Ok(())
     }
 
     /// Claims `count` slots if they are free; the GIL is held.
@@ -171,6 +204,7 @@ impl Ring {
         match self.producers.get_mut() {
             Producers::Single(sequencer) => sequencer.poll_claim(count),
             Producers::Multi(sequencer) => sequencer.poll_claim(count),
+            Producers::None => Err(Blocker::Cursor),
         }
     }
 
@@ -179,6 +213,7 @@ impl Ring {
         match self.producers.get_mut() {
             Producers::Single(sequencer) => sequencer.claimed(),
             Producers::Multi(sequencer) => sequencer.claimed(),
+            Producers::None => registry::cursor(&self.segment),
         }
     }
 
@@ -195,6 +230,7 @@ impl Ring {
         match self.producers.get_mut() {
             Producers::Single(sequencer) => sequencer.publish(low, high),
             Producers::Multi(sequencer) => sequencer.publish(low, high),
+            Producers::None => {}
         }
     }
 
@@ -203,6 +239,7 @@ impl Ring {
         match self.producers.get_mut() {
             Producers::Single(sequencer) => sequencer.abort(low, high),
             Producers::Multi(sequencer) => sequencer.abort(low, high),
+            Producers::None => {}
         }
     }
 
@@ -235,10 +272,20 @@ impl Ring {
     /// A count out of range.
     #[inline(always)]
     pub fn try_claim(&self, py: Python<'_>, count: i64) -> PyResult<Result<i64, Blocker>> {
-        if count != 1 || self.segment.geometry().start > 1 << 61 {
-            check_count(&self.segment, count, self.claimed()).map_err(|reason| errors::claim(py, reason, &self.label))?;
+        if matches!(self.producers.get_mut(), Producers::None) {
+            self.open_producer(py)?;
+        }
+        if count != 1 || self.shared || self.segment.geometry().start > 1 << 61 {
+            self.check_claim(count).map_err(|reason| errors::claim(py, reason, &self.label))?;
         }
         Ok(self.poll_claim(count))
+    }
+
+    fn check_claim(&self, count: i64) -> Result<(), ClaimError> {
+        match self.producers.get_mut() {
+            Producers::Multi(sequencer) => sequencer.check(count),
+            _ => check_count(&self.segment, count, self.claimed()),
+        }
     }
 
     #[cold]
@@ -258,6 +305,7 @@ impl Ring {
             if outcome == Outcome::TimedOut {
                 return Err(self.claim_timeout(py, count, timeout));
             }
+            self.check_claim(count).map_err(|reason| errors::claim(py, reason, &self.label))?;
         }
     }
 
@@ -270,19 +318,13 @@ impl Ring {
     /// The consumers that hold producers up the most, slowest first.
     pub fn laggards(&self) -> Vec<String> {
         let (cursor, gating) = (registry::cursor(&self.segment), self.segment.registry().gating.load(Ordering::Acquire));
-        let mut found: Vec<(i64, String)> = (0..MAX_CONSUMERS)
-            .filter(|index| gating & (1 << index) != 0)
-            .map(|index| self.segment.consumer(index))
-            .map(|entry| (entry.sequence.get(), registry::name_of(entry)))
-            .filter(|(_, name)| name != CLEAR_NAME)
-            .collect();
-        found.sort();
-        let slowest = found.first().map_or(0, |(sequence, _)| *sequence);
-        let behind = |sequence: i64| cursor - sequence;
-        found
-            .into_iter()
-            .filter(|(sequence, _)| *sequence == slowest)
-            .map(|(sequence, name)| format!("{name} ({} behind)", behind(sequence)))
+        let gates = (0..MAX_CONSUMERS).filter(|index| gating & (1 << index) != 0);
+        let sequence = |index: usize| self.segment.consumer(index).sequence.get();
+        let Some(slowest) = gates.clone().map(sequence).min() else { return Vec::new() };
+        gates
+            .filter(|&index| sequence(index) == slowest)
+            .filter(|&index| registry::name_of(self.segment.consumer(index)) != CLEAR_NAME)
+            .map(|index| describe(&self.segment, index, cursor))
             .collect()
     }
 
@@ -380,6 +422,50 @@ impl Ring {
     }
 }
 
+/// A consumer for a message: name, lag, and in a shared ring its process and what state that is in.
+fn describe(segment: &Segment, index: usize, cursor: i64) -> String {
+    let entry = segment.consumer(index);
+    let (name, behind) = (registry::name_of(entry), cursor - entry.sequence.get());
+    if !segment.is_shared() {
+        return format!("{name} ({behind} behind)");
+    }
+    let pid = entry.identity.pid.load(Ordering::Relaxed);
+    format!("{name} ({behind} behind, pid {pid}, {})", condition(segment, index))
+}
+
+/// What state the process of a consumer is in: "held" for one that has not come, "away" for a durable one,
+/// "dead", "stopped" (by a signal or a debugger) or "alive".
+pub fn condition(segment: &Segment, index: usize) -> &'static str {
+    let identity = &segment.consumer(index).identity;
+    match identity.state.load(Ordering::Acquire) {
+        registry::HELD => return "held",
+        registry::DEAD => return "dead",
+        _ => {}
+    }
+    if !segment.is_byte_held(consumer_byte(index)) {
+        let durable = identity.kind.load(Ordering::Relaxed) & registry::DURABLE != 0;
+        return if durable { "away" } else { "dead" };
+    }
+    let pid = identity.pid.load(Ordering::Relaxed);
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    let state = stat.rsplit_once(')').and_then(|(_, rest)| rest.split_whitespace().next());
+    if matches!(state, Some("T" | "t")) { "stopped" } else { "alive" }
+}
+
+/// Every consumer and producer of a ring and its process, for messages.
+pub fn residents(segment: &Segment) -> Vec<String> {
+    let taken = segment.registry().taken.load(Ordering::Acquire);
+    let cursor = registry::cursor(segment);
+    let consumers = (0..MAX_CONSUMERS)
+        .filter(|index| taken & (1 << index) != 0)
+        .map(|index| format!("consumer {}", describe(segment, index, cursor)));
+    let producers = (0..segment.geometry().producers as usize)
+        .map(|line| segment.producer(line).owner.load(Ordering::Acquire))
+        .filter(|&owner| owner != 0)
+        .map(|owner| format!("producer of pid {owner}"));
+    consumers.chain(producers).collect()
+}
+
 /// CLOCK_MONOTONIC in ns.
 #[inline]
 pub fn monotonic_ns() -> i64 {
@@ -409,6 +495,90 @@ struct RingFacts<'py> {
     schemas: Vec<(Bound<'py, Schema>, Bound<'py, PyType>)>,
     factory: Option<Bound<'py, PyAny>>,
     clear: Option<Bound<'py, PyAny>>,
+    /// The name of a shared ring; None is a private one.
+    name: Option<String>,
+    replace: bool,
+    /// A segment that this process has attached to.
+    attached: Option<Py<SegmentHandle>>,
+}
+
+/// A shared segment that this process is attached to, before its schema is known.
+#[pyclass(frozen, module = "ringbus._core", name = "Segment")]
+pub struct SegmentHandle {
+    segment: Arc<Segment>,
+}
+
+#[pymethods]
+impl SegmentHandle {
+    /// Attaches to the shared ring `name`.
+    #[new]
+    fn new(py: Python<'_>, name: &str, read_only: bool) -> PyResult<Self> {
+        fork::register();
+        let segment = Segment::attach(name, read_only, None).map_err(|why| errors::share(py, &why))?;
+        Ok(Self { segment: Arc::new(segment) })
+    }
+
+    /// The schemas of its event types, a JSON array.
+    #[getter]
+    fn schema(&self) -> String {
+        String::from_utf8_lossy(&self.segment.schema()).into_owned()
+    }
+
+    #[getter]
+    fn capacity(&self) -> u64 {
+        self.segment.geometry().capacity
+    }
+
+    #[getter]
+    fn multi(&self) -> bool {
+        self.segment.geometry().kind == ProducerKind::Multi
+    }
+
+    #[getter]
+    fn stamp(&self) -> bool {
+        self.segment.geometry().slot_headers & STAMP != 0
+    }
+
+    #[getter]
+    fn start(&self) -> i64 {
+        self.segment.geometry().start
+    }
+
+    /// Who takes part in it.
+    fn residents(&self) -> Vec<String> {
+        residents(&self.segment)
+    }
+}
+
+/// The names of the shared rings of this user.
+#[pyfunction]
+pub fn shared_rings(py: Python<'_>) -> PyResult<Vec<String>> {
+    folder::list().map_err(|why| errors::share(py, &why))
+}
+
+/// The folder of the shared rings of this user.
+#[pyfunction]
+pub fn shared_folder(py: Python<'_>) -> PyResult<std::path::PathBuf> {
+    folder::folder().map_err(|why| errors::share(py, &why))
+}
+
+/// Removes what processes that died while they made a ring left behind; how many files.
+#[pyfunction]
+pub fn sweep(py: Python<'_>) -> PyResult<usize> {
+    shared::sweep().map_err(|why| errors::share(py, &why))
+}
+
+/// Whether anybody is attached to the shared ring `name`.
+#[pyfunction]
+pub fn is_ring_alive(py: Python<'_>, name: &str) -> PyResult<bool> {
+    Ok(shared::Found::open(name, true).map_err(|why| errors::share(py, &why))?.is_alive())
+}
+
+/// Removes the shared ring `name`; who is attached is told.
+#[pyfunction]
+pub fn remove_ring(py: Python<'_>, name: &str) -> PyResult<()> {
+    let segment = Segment::attach(name, false, None).map_err(|why| errors::share(py, &why))?;
+    segment.unlink().map_err(|why| errors::share(py, &why))
 }
 
 #[pymethods]
@@ -432,15 +602,9 @@ impl RingHandle {
             schema_bytes: schema.len() as u64,
             schema_hash: kinds.iter().fold(0, |hash, kind| hash.rotate_left(7) ^ kind.schema.hash),
         };
-        let memory = Memory { prefault: facts.prefault, huge_pages: facts.huge_pages };
-        let segment = Segment::private(geometry, schema.as_bytes(), memory).map_err(|why| errors::config(py, &why))?;
-        let segment = Arc::new(segment);
+        let segment = segment(py, &facts, geometry, schema.as_bytes())?;
         let objects = facts.factory.map(|factory| make_objects(&factory, facts.capacity, facts.clear)).transpose()?;
-        let producers = if facts.multi {
-            Producers::Multi(MultiProducerSequencer::new(Arc::clone(&segment)))
-        } else {
-            Producers::Single(SingleProducerSequencer::new(Arc::clone(&segment)))
-        };
+        let shared = segment.is_shared();
         let plain = kinds.len() == 1
             && slot.headers() == 0
             && slot.event_bytes <= crate::publisher::STACK_BYTES
@@ -448,7 +612,8 @@ impl RingHandle {
         let ring = Ring {
             plain,
             segment,
-            producers: GilCell::new(producers),
+            producers: GilCell::new(Producers::None),
+            shared,
             slot,
             kinds,
             objects,
@@ -514,6 +679,11 @@ impl RingHandle {
         match self.ring.producers.get_mut() {
             Producers::Single(sequencer) => sequencer.remaining_capacity(),
             Producers::Multi(sequencer) => sequencer.remaining_capacity(),
+            Producers::None => {
+                let segment = &self.ring.segment;
+                let claimed = registry::cursor(segment);
+                segment.capacity() - (claimed - segment.minimum_gate(claimed).0)
+            }
         }
     }
 
@@ -547,6 +717,37 @@ impl RingHandle {
     #[getter]
     fn slot_bytes(&self) -> usize {
         self.ring.slot.bytes
+    }
+
+    /// Whether other processes may take part.
+    #[getter]
+    fn shared(&self) -> bool {
+        self.ring.shared
+    }
+
+    /// Whether this process may only read it.
+    #[getter]
+    fn read_only(&self) -> bool {
+        self.ring.segment.is_read_only()
+    }
+
+    /// Takes the shared ring's name away; who is attached is told.
+    fn unlink(&self, py: Python<'_>) -> PyResult<()> {
+        self.ring.check_fork(py)?;
+        self.ring.segment.unlink().map_err(|why| errors::share(py, &why))
+    }
+
+    /// Does what dead participants cannot do any more; whether there was anything.
+    fn recover(&self) -> bool {
+        let segment = &self.ring.segment;
+        let consumers = (0..MAX_CONSUMERS).filter(|&index| recovery::recover_consumer(segment, index)).count();
+        recovery::recover_producers(segment) || consumers > 0
+    }
+
+    /// Takes a durable consumer's place away.
+    fn forget(&self, py: Python<'_>, name: &str) -> PyResult<bool> {
+        self.ring.check_fork(py)?;
+        registry::forget(&self.ring.segment, name).map_err(|why| errors::leave(py, why, name))
     }
 
     /// "ordinary", "transparent" or "huge".
@@ -620,12 +821,17 @@ impl RingHandle {
                 name,
                 entry.identity.state.load(Ordering::Acquire),
                 entry.sequence.get(),
-                entry.identity.kind.load(Ordering::Relaxed) == 1,
+                entry.identity.kind.load(Ordering::Relaxed) & registry::GATES != 0,
                 entry.identity.depends_on.load(Ordering::Relaxed),
                 counters.events.load(Ordering::Relaxed),
                 counters.batches.load(Ordering::Relaxed),
                 (counters.waits.load(Ordering::Relaxed), counters.blocked_ns.load(Ordering::Relaxed)),
                 counters.missed.load(Ordering::Relaxed),
+                (
+                    entry.identity.pid.load(Ordering::Relaxed),
+                    if segment.is_shared() { condition(segment, index) } else { "alive" },
+                    entry.identity.kind.load(Ordering::Relaxed) & registry::DURABLE != 0,
+                ),
             ))?;
         }
         Ok(rows)
@@ -653,6 +859,25 @@ impl RingHandle {
         }
         Ok(())
     }
+}
+
+/// The memory that the facts ask for.
+fn segment(py: Python<'_>, facts: &RingFacts<'_>, geometry: Geometry, schema: &[u8]) -> PyResult<Arc<Segment>> {
+    if let Some(attached) = &facts.attached {
+        let segment = Arc::clone(&attached.get().segment);
+        if *segment.geometry() != geometry {
+            let (found, expected) = (format!("{:?}", segment.geometry()), format!("{geometry:?}"));
+            let fact = format!("{} has other sizes", facts.label);
+            return Err(errors::error(py, "LayoutError", (fact, found, expected)));
+        }
+        return Ok(segment);
+    }
+    if let Some(name) = &facts.name {
+        let existing = if facts.replace { Existing::Replace } else { Existing::Resume };
+        return Segment::create(name, geometry, schema, existing).map(Arc::new).map_err(|why| errors::share(py, &why));
+    }
+    let memory = Memory { prefault: facts.prefault, huge_pages: facts.huge_pages };
+    Segment::private(geometry, schema, memory).map(Arc::new).map_err(|why| errors::config(py, &why))
 }
 
 fn event_kinds(schemas: &[(Bound<'_, Schema>, Bound<'_, PyType>)]) -> Vec<EventKind> {

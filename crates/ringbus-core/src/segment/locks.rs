@@ -53,13 +53,13 @@ impl Locks {
     ///
     /// # Errors
     /// The file cannot be opened.
-    pub fn open(path: &Path, create: bool, read_only: bool) -> Result<Self, ShareError> {
+    pub fn open(path: &Path) -> Result<Self, ShareError> {
         let mut table = table();
         if let Some((file, holders)) = known(&mut table, path) {
             *holders += 1;
             return Ok(Self { shared: Some(Arc::clone(file)) });
         }
-        let file = open_file(path, create, read_only)?;
+        let file = open_file(path, true)?;
         let identity = identity_of_file(&file).ok_or_else(|| ShareError::last("looking at", path))?;
         if !set(&file, libc::F_RDLCK, PRESENCE) {
             return Err(ShareError::last("locking", path));
@@ -77,7 +77,7 @@ impl Locks {
             return true;
         }
         // Not open in this process: opening and closing it drops no lock of ours.
-        open_file(path, false, true).is_ok_and(|file| is_locked(&file, PRESENCE))
+        open_file(path, false).is_ok_and(|file| is_locked(&file, PRESENCE))
     }
 
     /// Whether anybody but this process is attached.
@@ -160,13 +160,13 @@ impl Drop for RegistrarGuard<'_> {
     }
 }
 
-fn open_file(path: &Path, create: bool, read_only: bool) -> Result<OwnedFd, ShareError> {
+/// Opens the lock file for writing, whatever the ring is opened for: a lock that excludes needs it.
+fn open_file(path: &Path, create: bool) -> Result<OwnedFd, ShareError> {
     let name = c_path(path)?;
-    let access = if read_only { libc::O_RDONLY } else { libc::O_RDWR };
     let create = if create { libc::O_CREAT } else { 0 };
     // SAFETY: a terminated path; a new descriptor is this function's to own.
     unsafe {
-        let file = libc::open(name.as_ptr(), access | create | libc::O_CLOEXEC | libc::O_NOFOLLOW, 0o600);
+        let file = libc::open(name.as_ptr(), libc::O_RDWR | create | libc::O_CLOEXEC | libc::O_NOFOLLOW, 0o600);
         if file < 0 {
             return Err(ShareError::last("opening", path));
         }

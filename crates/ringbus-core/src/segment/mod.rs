@@ -229,6 +229,12 @@ impl Segment {
         unsafe { self.parts.registry.as_ref() }
     }
 
+    /// Whether the ring was unlinked or replaced.
+    #[inline(always)]
+    pub fn is_retired(&self) -> bool {
+        self.state().replaced.load(Ordering::Relaxed) != 0
+    }
+
     /// The producer line `index`, modulo their number.
     #[inline]
     pub fn producer(&self, index: usize) -> &ProducerLine {
@@ -398,6 +404,10 @@ impl Segment {
 
     /// Wakes every waiter of the ring, for a halt or a close.
     pub fn wake_all(&self) {
+        #[cfg(not(loom))]
+        if self.is_read_only() {
+            return;
+        }
         self.wake(Blocker::Cursor);
         for index in 0..MAX_CONSUMERS {
             self.wake(Blocker::Consumer(index));
@@ -541,12 +551,6 @@ impl Segment {
         shared::unlink(&mapping.path, mapping.instance)?;
         self.retire();
         Ok(())
-    }
-
-    /// Whether the ring was unlinked or replaced.
-    #[inline(always)]
-    pub fn is_retired(&self) -> bool {
-        self.state().replaced.load(Ordering::Relaxed) != 0
     }
 
     fn locks(&self) -> Option<&locks::Locks> {

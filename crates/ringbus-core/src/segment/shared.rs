@@ -69,7 +69,7 @@ impl Found {
     /// # Errors
     /// The system refused.
     pub(super) fn map(self, read_only: bool) -> Result<(Mapping, Parts), ShareError> {
-        let locks = Locks::open(&lock_path(&self.path, self.instance), true, read_only)?;
+        let locks = Locks::open(&lock_path(&self.path, self.instance))?;
         let offsets = self.geometry.offsets().map_err(ShareError::Config)?;
         let base = map(&self.file, offsets.total, read_only, &self.path)?;
         let mapping =
@@ -116,7 +116,7 @@ impl Mapping {
         reserve(&file, offsets.total, &path)?;
         let base = map(&file, offsets.total, false, &path)?;
         let lock = Temporary(lock_path(&path, instance));
-        let locks = Locks::open(&lock.0, true, false)?;
+        let locks = Locks::open(&lock.0)?;
         let mapping = Self { base, bytes: offsets.total, read_only: false, path, instance, locks };
         let parts = mapping.parts(&offsets);
         // SAFETY: the mapping is `offsets.total` bytes; every offset is inside it, and nobody else has it yet.
