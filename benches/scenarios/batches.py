@@ -31,4 +31,4 @@ def run(quick: bool) -> Table:
     note = (
         "wall time, 2 threads; four columns filled on the one, one summed on the other; the loop is one turn an event"
     )
-    return compare("Batches of 256", note, sides, bars, 1_000 * 256 if quick else 6_000 * 256)
+    return compare("Batches of 256", note, sides, bars, 4_000 * 256 if quick else 20_000 * 256)

@@ -323,12 +323,14 @@ class ConsumerGroup(Generic[E]):
         consumer = self._consumers[name]
         if self._state == "running" and not self._dynamic:
             raise TopologyError(f"group {self.name!r} is not dynamic", "make it with dynamic=True")
-        followers = [other.name for other in self.ring._named.values() if _follows(other, name)]
+        followers = {row.name.partition("/")[0] for row in self.ring._rows() if row.depends_on & consumer.entries}
         if followers:
             fact = f"{', '.join(sorted(followers))} depend on {name!r}"
             raise TopologyError(fact, "remove those first")
         for runner in consumer.runners:
             runner.halt()
+            if self._state == "manual" and isinstance(runner, _core.Processor):
+                runner.end()
         self._join_threads([thread for thread in self._threads if thread.name in _thread_names(self, consumer)])
         self._leave([consumer])
         del self._consumers[name]
@@ -632,10 +634,6 @@ class ConsumerGroup(Generic[E]):
 
     def __repr__(self) -> str:
         return f"<ConsumerGroup {self.name!r}, {self.state}: {', '.join(self._consumers) or 'no consumers'}>"
-
-
-def _follows(other: object, name: str) -> bool:
-    return isinstance(other, Consumer) and name in other.depends_on_names
 
 
 def _thread_names(group: ConsumerGroup[Any], consumer: Consumer) -> set[str]:

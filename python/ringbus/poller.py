@@ -94,7 +94,8 @@ class EventPoller(_core.Poller, Generic[E]):
             timeout: the longest wait, in seconds; None waits for ever; 0 does not wait.
 
         Returns:
-            The events, done with; empty on a time-out or when the ring is closed and everything was taken.
+            The events, done with; empty on a time-out or when the ring is closed and everything was taken. A
+            ring of objects gives its own objects, which count as done with at the next call.
         """
         return self._take(limit, timeout)
 

@@ -450,7 +450,8 @@ class RingMachine(RuleBasedStateMachine):
         events = poller.take(limit, timeout=0.0)
         self.model.commit(place)
         found = list(self.model.take(place, limit))
-        self.model.commit(place)
+        if self.slots != "object":
+            self.model.commit(place)
         assert len(events) == len(found)
         for event, sequence in zip(events, found, strict=True):
             self.check(event, sequence)

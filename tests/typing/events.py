@@ -50,7 +50,7 @@ def fields_are_given_by_name() -> None:
     assert_type(Trade(symbol="X", price=1.0, quantity=2.0), Trade)
     Trade(symbol="X", price=1, quantity=2, notional=3)
     Fill(symbol="X", price=1.0, quantity=2.0, fee=0.5, lots=3, side=Side.SELL, money=Decimal(1), note=b"x")
-    Trade("X", 1.0, 2.0)  # type: ignore[misc]  # pyright: ignore[reportCallIssue]
+    Trade("X", 1.0, 2.0)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
     Trade(symbol="X", price=1.0)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
     Trade(symbol="X", prise=1.0, quantity=2.0)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
     Trade(symbol=1, price=1.0, quantity=2.0)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
@@ -93,8 +93,10 @@ def what_every_event_has(trade: Trade) -> None:
     assert_type(trade == trade.copy(), bool)
 
 
-def takes_a_union(kinds: UnionType) -> None: ...
+def takes_a_union(kinds: UnionType | type[ringbus.Event]) -> None: ...
 
 
 def classes_make_a_union() -> None:
-    takes_a_union(Trade | Sized)  # pyright: ignore[reportArgumentType]
+    takes_a_union(Trade | Sized)
+    takes_a_union(Trade)
+    takes_a_union(int)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]

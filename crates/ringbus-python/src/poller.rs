@@ -48,28 +48,33 @@ impl Poller {
                     Ok(Ok(last)) => self.readable.set(last),
                 }
             }
-            let ring = &self.reader.ring;
-            if ring.segment.is_pad(next) || !self.reader.takes(ring.kind_at(ring.segment.slot(next))) {
-                self.next.set(next + 1);
-                self.reader.commit(py, next)?;
-                continue;
+            match self.is_taken(next) {
+                Ok(true) => return Ok(Some(next)),
+                Ok(false) => {
+                    self.next.set(next + 1);
+                    self.reader.commit(py, next)?;
+                }
+                Err(lapped) => self.next.set(self.reader.lapped(next, lapped)),
             }
-            return Ok(Some(next));
         }
     }
 
-    /// The slot of `sequence`, or a copy of it where this consumer does not gate; `None` when it was lapped.
-    fn slot(&self, sequence: i64) -> Option<*mut u8> {
-        if self.reader.is_gating() {
-            return Some(self.reader.ring.segment.slot(sequence));
-        }
-        match self.reader.copy_slot(sequence) {
-            Ok(slot) => Some(slot),
-            Err(lapped) => {
-                self.next.set(self.reader.lapped(sequence, lapped));
-                None
-            }
-        }
+    /// Whether there is an event at `sequence`, of a type it takes. Where this consumer does not gate, the slot is
+    /// copied first, and what is told is true of the copy.
+    fn is_taken(&self, sequence: i64) -> Result<bool, Lapped> {
+        let ring = &self.reader.ring;
+        let pad = ring.segment.is_pad(sequence);
+        let slot = if self.reader.consumer.is_gating() {
+            ring.segment.slot(sequence)
+        } else {
+            self.reader.copy_slot(sequence)?
+        };
+        Ok(!pad && self.reader.takes(ring.kind_at(slot)))
+    }
+
+    /// The slot of `sequence`, which [`Self::seek`] has just found, or its copy where this consumer does not gate.
+    fn slot(&self, sequence: i64) -> *mut u8 {
+        if self.reader.consumer.is_gating() { self.reader.ring.segment.slot(sequence) } else { self.reader.copied() }
     }
 
     /// Is done with what was handed out before.
@@ -215,7 +220,8 @@ impl Poller {
         Ok(Some((sequence, event)))
     }
 
-    /// Up to `most` events after waiting for the first, as objects of their own; done with at the next call.
+    /// Up to `most` events after waiting for the first, as objects of their own, done with. The objects of an object
+    /// ring are the slots' own, so they are done with at the next call.
     #[pyo3(signature = (most, timeout))]
     fn _take(&self, py: Python<'_>, most: usize, timeout: Option<f64>) -> PyResult<Vec<Py<PyAny>>> {
         self.check(py)?;
@@ -231,7 +237,9 @@ impl Poller {
         if !events.is_empty() {
             self.reader.count_batch(events.len() as u64);
         }
-        self.commit_handed(py)?;
+        if self.reader.ring.objects.is_none() {
+            self.commit_handed(py)?;
+        }
         Ok(events)
     }
 

@@ -208,7 +208,8 @@ def _bar(tape: Tape, bar: Bar) -> tuple[str, str]:
 def _breach(tape: Tape, breach: Breach) -> str:
     if breach.rule == "exposure":
         places = tape.price_places + tape.quantity_places
-        fact = f"exposure {half(breach.value, places)}, limit {half(breach.bound, places)}"
+        value, bound = (half(amount, places).rstrip("0").rstrip(".") for amount in (breach.value, breach.bound))
+        fact = f"exposure {value}, limit {bound}"
     else:
         prices = decimal(breach.value, tape.price_places), decimal(breach.bound, tape.price_places)
         fact = f"price {prices[0]}, last bar's average {prices[1]}"
