@@ -22,6 +22,7 @@ from ringbus.errors import (
     KeptViewError,
     LayoutError,
     PeerDiedError,
+    RemoteError,
     RingBusError,
     RingExistsError,
     RingNotFoundError,
@@ -52,6 +53,7 @@ from ringbus.handlers import batch
 from ringbus.policies import DECLINE, Policy
 from ringbus.poller import EventPoller
 from ringbus.producer import Producer
+from ringbus.remote import Restart
 from ringbus.ring import RingBuffer
 from ringbus.sharing import attach
 from ringbus.statistics import ConsumerStatistics, GroupStatistics, LatencyStatistics, RingStatistics
@@ -84,6 +86,8 @@ __all__ = [
     "PhasedBackoff",
     "Policy",
     "Producer",
+    "RemoteError",
+    "Restart",
     "RingBuffer",
     "RingBusError",
     "RingExistsError",

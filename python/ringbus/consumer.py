@@ -8,6 +8,7 @@ from ringbus import _core
 from ringbus.asynchronous import AsyncProcessor
 from ringbus.errors import TopologyError
 from ringbus.poller import MOST_CONSUMERS
+from ringbus.remote import RemoteProcessor
 from ringbus.statistics import ConsumerStatistics, Latency, Row, consumer_statistics
 
 if TYPE_CHECKING:

@@ -197,6 +197,22 @@ class HandlerError(RingBusError, RuntimeError):
         self.reason = reason
 
 
+class RemoteError(RingBusError, RuntimeError):
+    """What a handler raised in a process of its own. Stands as the cause of a HandlerError.
+
+    Attributes:
+        kind: the error's type, with its module.
+        text: its message.
+        remote_traceback: its traceback, as text.
+    """
+
+    def __init__(self, kind: str, text: str, remote_traceback: str) -> None:
+        super().__init__(f"{kind}: {text}\n\nin the handler's process:\n{remote_traceback}")
+        self.kind = kind
+        self.text = text
+        self.remote_traceback = remote_traceback
+
+
 class HaltedError(RingBusError, RuntimeError):
     """The group has halted, and what was asked needs it to run.
 

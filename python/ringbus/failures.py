@@ -28,6 +28,11 @@ class Failures:
     def __bool__(self) -> bool:
         return bool(self._errors)
 
+    @property
+    def errors(self) -> tuple[BaseException, ...]:
+        """The errors so far."""
+        return tuple(self._errors)
+
     def add(self, error: BaseException) -> None:
         """Take one more down."""
         self._errors.append(error)

@@ -24,6 +24,7 @@ from ringbus.generics import E, Handler, Rows, T
 from ringbus.handlers import Shape, indices, shape_of
 from ringbus.policies import DECLINE, OnError, Policy, policy
 from ringbus.poller import reader_facts
+from ringbus.remote import Assignment, OnDeath, RemoteProcessor, Restart, importable, restart_of
 from ringbus.statistics import GroupStatistics, Row
 from ringbus.waits import WaitStrategy, wait_strategy
 
@@ -48,6 +49,10 @@ class ConsumerOptions(TypedDict, Generic[E], total=False):
     key: str | Callable[[E], object] | None
     depends_on: Sequence[str]
     timeout: float | None
+    durable: bool
+    absent_limit: int | None
+    process: bool
+    on_death: OnDeath
 
 
 class ConsumerGroup(Generic[E]):
@@ -153,6 +158,8 @@ class ConsumerGroup(Generic[E]):
         timeout: float | None = None,
         durable: bool = False,
         absent_limit: int | None = None,
+        process: bool = False,
+        on_death: OnDeath = "halt",
     ) -> Consumer:
         """Add a consumer. It takes part from here on: events published from now on are its to handle.
 
@@ -178,6 +185,10 @@ class ConsumerGroup(Generic[E]):
                 sequence it was done with, so an event may come twice but none is lost.
             absent_limit: the most events a durable one may be behind while it is away; past that it is let go, and on
                 its return begins after the cursor and is told how many it missed.
+            process: run the handler in a process of its own, which attaches to the shared ring. It has to be a function
+                at the top level of a module; what it raises reaches the group with the traceback it had there.
+            on_death: what follows when that process dies: "halt" halts the group with PeerDiedError; "restart", or a
+                `Restart`, starts it again, and it goes on after the last sequence it was done with.
 
         Raises:
             TopologyError: the name is taken or too long, or the group runs and is not dynamic.
@@ -198,6 +209,15 @@ class ConsumerGroup(Generic[E]):
             absent_limit=absent_limit,
         )
         _check_workers(name, workers, key, shape.kind, gating)
+        if process or on_death != "halt":
+            return self._add_remote(
+                name,
+                handler,
+                _remote_options(name, shape, on_error, process=process, workers=workers, gating=gating)
+                | {"wait": wait, "max_batch": max_batch, "kinds": kinds, "timeout": timeout},
+                restart_of(name, on_death),
+                tuple(depends_on),
+            )
         own_policy = self._policy if on_error is None else policy(on_error)
         entries = self._entries_for(name, depends_on)
         consumer = self._join(
@@ -268,6 +288,37 @@ class ConsumerGroup(Generic[E]):
             shared.start_at(max(runner.sequence for runner in runners))
         return consumer
 
+    def _add_remote(
+        self,
+        name: str,
+        handler: Callable[..., Any],
+        options: dict[str, Any],
+        restart: Restart | None,
+        depends_on: tuple[str, ...],
+    ) -> Consumer:
+        if self.ring.name is None:
+            raise ConfigurationError(f"{name!r} has process=True on a private ring", "give the ring a name=")
+        importable(name, handler)
+        self._entries_for(name, depends_on)
+        options["durable"] = restart is not None
+        owner = weakref.ref(self)
+
+        def fail(error: BaseException) -> None:
+            group = owner()
+            if group is not None:
+                group.fail(error)
+
+        assignment = Assignment(self.ring.name, self.ring.event_types, self.name, name, handler, options)
+        runner = RemoteProcessor(self.ring, assignment, restart, fail)
+        consumer = Consumer(self, name, [runner])
+        consumer.depends_on_names = depends_on
+        runner.follow(depends_on)
+        self._consumers[name] = consumer
+        self.ring._named[name] = consumer
+        if self._state == "running":
+            self._start_runners(consumer.runners)
+        return consumer
+
     def connect(self, consumer: Consumer, names: Sequence[str]) -> None:
         """Make `consumer` follow those named; see `Consumer.depends_on`."""
         if self._state != "new":
@@ -279,6 +330,8 @@ class ConsumerGroup(Generic[E]):
         consumer.depends_on_names = together
         for runner in consumer.runners:
             runner.depend_on(entries)
+            if isinstance(runner, RemoteProcessor):
+                runner.follow(together)
 
     def _entries_for(self, name: str, depends_on: Sequence[str]) -> int:
         if isinstance(depends_on, str):
@@ -646,6 +699,21 @@ def _slice(deadline: float | None) -> float:
 
 def _events(runners: Iterable[_core.Processor]) -> int:
     return sum(runner.events for runner in runners)
+
+
+def _remote_options(
+    name: str, shape: Shape, on_error: OnError | None, *, process: bool, workers: int, gating: bool
+) -> dict[str, Any]:
+    """The options that a handler's process is told, of those that it cannot have."""
+    if not process:
+        raise ConfigurationError(f"{name!r} has on_death and runs in this process", "add process=True")
+    if shape.kind == "async" or workers > 1 or not gating:
+        fact = f"{name!r} has process=True with an async handler, workers or gating=False"
+        raise ConfigurationError(fact, "use a plain or a batch handler that gates")
+    if on_error is not None and not isinstance(on_error, str):
+        fact = f"{name!r} has process=True and the policy {on_error!r}"
+        raise ConfigurationError(fact, "use on_error='halt' or 'skip' for a handler in another process")
+    return {"on_error": on_error}
 
 
 def _check_workers(name: str, workers: object, key: object, kind: str, gating: bool) -> None:
