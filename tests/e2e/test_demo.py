@@ -161,6 +161,8 @@ def test_a_feed_cut_in_the_middle_of_gzip_is_used_as_far_as_it_goes(feed):
         (["--limit", "0"], "'0' is not a number of events"),
         (["--limit", "-5"], "--limit"),
         (["--plot", "no/such/folder/a.svg"], "there is no folder no/such/folder"),
+        (["--plot", "."], "--plot .: is a folder"),
+        (["--threads", "2"], "--threads"),
         (["--nonsense"], "--nonsense"),
     ],
 )
@@ -271,6 +273,16 @@ def test_whoever_reads_the_output_may_leave():
     assert "Traceback" not in err
     assert "Exception ignored" not in err
     process.stderr.close()
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
+def test_a_full_disk_is_said_in_one_line():
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run([*COMMAND, "--limit", "100"], stdout=full, stderr=-1, text=True, timeout=25, check=False)
+    assert done.returncode == 1
+    assert "ringbus: [Errno 28] No space left on device" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert "Exception ignored" not in done.stderr
 
 
 def test_progress_moves_on_a_terminal_and_only_there():

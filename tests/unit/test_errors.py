@@ -19,14 +19,18 @@ EVERY = [
     (errors.ClaimError("a claim is open", "end it first"), RuntimeError),
     (errors.KeptViewError("consumer 'bars'", 7), BufferError),
     (errors.HandlerError("price", 3, "Trade(price=1.0)", "it declined"), RuntimeError),
+    (errors.RemoteError("builtins.ValueError", "no price", "Traceback ..."), RuntimeError),
     (errors.HaltedError("pipeline", "price failed"), RuntimeError),
     (errors.ForkedError("ring 'x'", 17), RuntimeError),
     (errors.PeerDiedError("risk", "its process ended"), ConnectionError),
+    (errors.RingNotFoundError("no ring is called 'trades'", "/dev/shm/trades"), FileNotFoundError),
+    (errors.RingExistsError("/dev/shm/trades", ["risk"]), FileExistsError),
     (errors.RingReplacedError("trades"), ConnectionError),
     (errors.LayoutError("another dtype", "f4", "f8"), ValueError),
     (errors.FeedError("tape.gz", 12, "no JSON"), ValueError),
 ]
 IDS = [type(error).__name__ for error, _ in EVERY]
+OURS = [error for error, _ in EVERY if not isinstance(error, errors.RemoteError)]
 
 
 def test_every_error_of_the_tree_is_tested_here():
@@ -42,8 +46,8 @@ def test_each_error_is_a_fitting_builtin_under_one_base(error, builtin):
     assert getattr(ringbus, type(error).__name__) is type(error)
 
 
-@pytest.mark.parametrize(("error", "_builtin"), EVERY, ids=IDS)
-def test_each_message_is_one_line_of_fact_and_remedy(error, _builtin):
+@pytest.mark.parametrize("error", OURS, ids=lambda error: type(error).__name__)
+def test_each_message_is_one_line_of_fact_and_remedy(error):
     fact, _, remedy = str(error).rpartition("; ")
     assert fact
     assert remedy
@@ -57,6 +61,12 @@ def test_each_error_survives_pickling(error, _builtin, protocol):
     assert type(copy) is type(error)
     assert str(copy) == str(error)
     assert vars(copy) == vars(error)
+
+
+def test_a_remote_error_shows_the_traceback_it_came_with():
+    error = errors.RemoteError("builtins.ValueError", "no price", "Traceback ...")
+    assert str(error).splitlines()[0] == "builtins.ValueError: no price"
+    assert str(error).endswith("Traceback ...")
 
 
 def test_notes_survive_pickling():

@@ -10,6 +10,7 @@ use crate::{enter, errors};
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 use ringbus_core::Outcome;
+use ringbus_core::consumer::Lapped;
 use ringbus_core::futex::WATCHER;
 use std::os::fd::{FromRawFd, IntoRawFd, OwnedFd};
 use std::ptr;
@@ -65,7 +66,7 @@ impl Poller {
     fn is_taken(&self, sequence: i64) -> Result<bool, Lapped> {
         let ring = &self.reader.ring;
         let pad = ring.segment.is_pad(sequence);
-        let slot = if self.reader.consumer.is_gating() {
+        let slot = if self.reader.is_gating() {
             ring.segment.slot(sequence)
         } else {
             self.reader.copy_slot(sequence)?
@@ -75,7 +76,7 @@ impl Poller {
 
     /// The slot of `sequence`, which [`Self::seek`] has just found, or its copy where this consumer does not gate.
     fn slot(&self, sequence: i64) -> *mut u8 {
-        if self.reader.consumer.is_gating() { self.reader.ring.segment.slot(sequence) } else { self.reader.copied() }
+        if self.reader.is_gating() { self.reader.ring.segment.slot(sequence) } else { self.reader.copied() }
     }
 
     fn cannot_watch(&self, py: Python<'_>) -> PyErr {
@@ -94,18 +95,16 @@ impl Poller {
     }
 
     fn take_one(&self, py: Python<'_>) -> PyResult<Option<Py<PyAny>>> {
-        loop {
-            let Some(sequence) = self.seek(py)? else { return Ok(None) };
-            let Some(slot) = self.slot(sequence) else { continue };
-            let event = if self.reader.ring.objects.is_some() {
-                self.reader.ring.object(sequence).clone_ref(py)
-            } else {
-                self.reader.own_event(py, slot)?
-            };
-            self.reader.count_latency(slot, self.reader.now());
-            self.next.set(sequence + 1);
-            return Ok(Some(event));
-        }
+        let Some(sequence) = self.seek(py)? else { return Ok(None) };
+        let slot = self.slot(sequence);
+        let event = if self.reader.ring.objects.is_some() {
+            self.reader.ring.object(sequence).clone_ref(py)
+        } else {
+            self.reader.own_event(py, slot)?
+        };
+        self.reader.count_latency(slot, self.reader.now());
+        self.next.set(sequence + 1);
+        Ok(Some(event))
     }
 
     /// True when something may be readable, False on a time-out or when the ring is closed.
@@ -264,14 +263,14 @@ impl Poller {
             return Ok(None);
         }
         let Some(first) = self.seek(py)? else { return Ok(None) };
-        let kind = ring.kind_at(ring.segment.slot(first));
+        let kind = ring.kind_at(self.slot(first));
         let bytes = ring.kinds[kind].schema.event_bytes;
         let room = most.min((self.readable.get() - first + 1) as usize);
         let lease = Lease::own(py, ring, room * bytes)?;
         let mut count = 0;
         while count < room {
             let Some(sequence) = self.seek(py)? else { break };
-            let Some(slot) = self.slot(sequence) else { continue };
+            let slot = self.slot(sequence);
             if ring.kind_at(slot) != kind {
                 break;
             }

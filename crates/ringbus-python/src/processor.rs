@@ -448,11 +448,13 @@ impl Processor {
             if self.reader.alert.is_raised() {
                 return Err(sequence - 1);
             }
+            // Read before the copy is checked, so that both are of this lap.
+            let pad = self.ring().segment.is_pad(sequence);
             let slot = match self.reader.copy_slot(sequence) {
                 Ok(slot) => slot,
                 Err(lapped) => return Ok((events, self.reader.lapped(sequence, lapped) - 1)),
             };
-            if self.ring().segment.is_pad(sequence) || !self.reader.takes(self.ring().kind_at(slot)) {
+            if pad || !self.reader.takes(self.ring().kind_at(slot)) {
                 continue;
             }
             self.in_hand.set(sequence);
@@ -476,13 +478,14 @@ impl Processor {
         };
         let (mut count, mut next, mut begin, mut kind) = (0_usize, first, first, None);
         while next <= last {
+            let pad = ring.segment.is_pad(next);
             let slot = match self.reader.copy_slot(next) {
                 Ok(slot) => slot,
                 Err(lapped) if count == 0 => return Ok((0, self.reader.lapped(next, lapped) - 1)),
                 Err(_) => break,
             };
             let this = ring.kind_at(slot);
-            let taken = !ring.segment.is_pad(next) && self.reader.takes(this);
+            let taken = !pad && self.reader.takes(this);
             if count > 0 && (!taken || kind != Some(this)) {
                 break;
             }

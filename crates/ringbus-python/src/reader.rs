@@ -159,10 +159,15 @@ impl Reader {
     /// # Errors
     /// It was lapped.
     pub fn copy_slot(&self, sequence: i64) -> Result<*mut u8, Lapped> {
-        let target = self.copy.get_mut().as_mut_ptr().cast::<u8>();
+        let target = self.copied();
         // SAFETY: the target is a slot's bytes, made of 8-byte words.
         read_unless_lapped(&self.ring.segment, sequence, || unsafe { self.ring.segment.copy_slot(sequence, target) })?;
         Ok(target)
+    }
+
+    /// What [`Self::copy_slot`] copied last.
+    pub fn copied(&self) -> *mut u8 {
+        self.copy.get_mut().as_mut_ptr().cast()
     }
 
     /// Goes on at `lapped.resume`; what lies between is missed.

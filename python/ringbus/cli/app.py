@@ -61,9 +61,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parsed = build_parser().parse_args(arguments)
         code: int = parsed.run(parsed)
         sys.stdout.flush()
-    except BrokenPipeError:
-        # Whoever read the output has gone; nothing may be written when the interpreter flushes at its end.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except BrokenPipeError:  # whoever read the output has gone
+        _give_up_output()
         return FAILED
     except RingBusError as error:
         return complain(_with_cause(error), FAILED)
@@ -71,6 +70,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if errors.split(RingBusError)[1] is not None:
             raise
         return max(complain(_with_cause(error), FAILED) for error in errors.exceptions)
+    except OSError as error:
+        _give_up_output()
+        return complain(str(error), FAILED)
     except KeyboardInterrupt:
         return complain("interrupted", FAILED)
     return code
@@ -88,6 +90,11 @@ def complain(message: str, code: int) -> int:
     """
     print(f"ringbus: {message}", file=sys.stderr)
     return code
+
+
+def _give_up_output() -> None:
+    """See to it that nothing fails again when the interpreter flushes at its end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _with_cause(error: BaseException) -> str:

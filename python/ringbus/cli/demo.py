@@ -94,6 +94,8 @@ def run(arguments: argparse.Namespace) -> int:
     """
     if arguments.plot and not arguments.plot.absolute().parent.is_dir():
         return complain(f"--plot {arguments.plot}: there is no folder {arguments.plot.parent}", BAD_USAGE)
+    if arguments.plot and arguments.plot.is_dir():
+        return complain(f"--plot {arguments.plot}: is a folder: name a file in it", BAD_USAGE)
     try:
         tape, feed = _load(arguments)
     except FeedError as error:

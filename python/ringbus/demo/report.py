@@ -188,7 +188,7 @@ def _found(tape: Tape, results: Results) -> str:
     if results.bars:
         lines[1:1] = [f"          {line}" for line in _bar(tape, results.bars[-1])]
     if results.breaches:
-        lines.insert(-1, f"          last {_breach(tape, results.breaches[-1])}")
+        lines[-1:-1] = [f"          {line}" for line in _breach(tape, results.breaches[-1])]
     return "\n".join(lines)
 
 
@@ -205,15 +205,14 @@ def _bar(tape: Tape, bar: Bar) -> tuple[str, str]:
     return f"last {moment} {prices}", f"     vwap {average}, volume {volume} in {counted(bar.trades, 'trade')}"
 
 
-def _breach(tape: Tape, breach: Breach) -> str:
+def _breach(tape: Tape, breach: Breach) -> tuple[str, str]:
     if breach.rule == "exposure":
         places = tape.price_places + tape.quantity_places
-        value, bound = (half(amount, places).rstrip("0").rstrip(".") for amount in (breach.value, breach.bound))
-        fact = f"exposure {value}, limit {bound}"
+        fact = f"exposure {half(breach.value, places)}, limit {half(breach.bound, places)}"
     else:
         prices = decimal(breach.value, tape.price_places), decimal(breach.bound, tape.price_places)
         fact = f"price {prices[0]}, last bar's average {prices[1]}"
-    return f"{clock(breach.time)} event {breach.event:,}: {fact}"
+    return f"last {clock(breach.time)}, event {breach.event:,}:", f"     {fact}"
 
 
 def _verdict(outcome: Outcome) -> str:
