@@ -299,6 +299,9 @@ impl Poller {
             if self.seek(py)?.is_some() || self.reader.ring.is_closed() {
                 return Ok(true);
             }
+            if self.reader.ring.shared {
+                self.reader.ring.check(py)?;
+            }
             let Err(blocker) = self.reader.poll(self.next.get()) else { continue };
             if !segment.is_shared() {
                 segment.watch(blocker, descriptor);
