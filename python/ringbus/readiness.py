@@ -1,8 +1,12 @@
-"""Waiting on an event loop until a ring's publisher writes to an eventfd: no polling, no thread."""
+"""Waiting on an event loop until a ring's publisher writes to a descriptor: no polling, no thread.
+
+Of a private ring it is an eventfd, of a shared one a fifo, which publishers in other processes find by its name.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import sys
 from typing import Any
@@ -10,14 +14,19 @@ from typing import Any
 from ringbus import _core
 from ringbus.errors import ConfigurationError
 
+_ONE = (1).to_bytes(8, sys.byteorder)
+"""What an eventfd counts, and a fifo carries."""
+_DRAIN = 4096
+"""Bytes of one read: all that a fifo is likely to hold."""
+
 
 class Readiness:
-    """One eventfd that a poller arms, and the wait for it on asyncio or trio."""
+    """A descriptor that a poller arms, and the wait for it on asyncio or trio."""
 
     def __init__(self, poller: _core.Poller) -> None:
         """Make the descriptor."""
         self._poller = poller
-        self._descriptor = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._descriptor = poller._open_watch()
 
     async def wait(self) -> None:
         """Return once the poller may have something, or its ring is closed.
@@ -29,22 +38,19 @@ class Readiness:
             await _checkpoint()
             return
         await _readable(self._descriptor)
-        try:
-            os.eventfd_read(self._descriptor)
-        except BlockingIOError:
-            return
+        with contextlib.suppress(BlockingIOError):
+            os.read(self._descriptor, _DRAIN)
 
     def notify(self) -> None:
         """End a wait."""
         if self._descriptor >= 0:
-            os.eventfd_write(self._descriptor, 1)
+            os.write(self._descriptor, _ONE)
 
     def close(self) -> None:
         """Close the descriptor; once."""
         if self._descriptor >= 0:
-            self._poller._disarm(self._descriptor)
-            os.close(self._descriptor)
-            self._descriptor = -1
+            descriptor, self._descriptor = self._descriptor, -1
+            self._poller._close_watch(descriptor)
 
 
 def _trio() -> Any:

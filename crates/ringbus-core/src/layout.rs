@@ -184,6 +184,8 @@ pub struct IdentityLine {
     pub pid_namespace: AtomicU64,
     /// Of a durable consumer that is away: the most events it may be behind before it is let go; 0 is no limit.
     pub absent_limit: AtomicU64,
+    /// Names the fifo that wakes its event loop; 0 is none. Written by its owner, read by publishers.
+    pub watch: AtomicU64,
     /// UTF-8, padded with zeros.
     #[cfg(not(loom))]
     pub name: [AtomicU64; NAME_BYTES / 8],

@@ -63,6 +63,8 @@ fn is_kept(segment: &Segment, index: usize) -> bool {
 fn let_go(segment: &Segment, index: usize) {
     let identity = &segment.consumer(index).identity;
     segment.registry().gating.fetch_and(!(1 << index), Ordering::AcqRel);
+    #[cfg(not(loom))]
+    segment.close_watch(index);
     if identity.kind.load(Ordering::Relaxed) & DURABLE != 0 {
         // Its place stays, so that it is told what it missed; it does not gate any more.
     } else if registry::dependents(segment, index) != 0 {

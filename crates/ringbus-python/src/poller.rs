@@ -12,6 +12,7 @@ use pyo3::prelude::*;
 use ringbus_core::Outcome;
 use ringbus_core::consumer::Lapped;
 use ringbus_core::futex::WATCHER;
+use std::os::fd::{FromRawFd, IntoRawFd, OwnedFd};
 use std::ptr;
 use std::time::Instant;
 
@@ -76,6 +77,12 @@ impl Poller {
     /// The slot of `sequence`, which [`Self::seek`] has just found, or its copy where this consumer does not gate.
     fn slot(&self, sequence: i64) -> *mut u8 {
         if self.reader.is_gating() { self.reader.ring.segment.slot(sequence) } else { self.reader.copied() }
+    }
+
+    fn cannot_watch(&self, py: Python<'_>) -> PyErr {
+        let (name, ring) = (&self.reader.name, &self.reader.ring.label);
+        let fact = format!("{name:?} waits on an event loop, and {ring} is attached read-only");
+        errors::error(py, "ConfigurationError", (fact, "attach without read_only=True, or poll"))
     }
 
     /// Is done with what was handed out before.
@@ -288,16 +295,17 @@ impl Poller {
         self.check(py)?;
         self.commit_handed(py)?;
         let segment = &self.reader.ring.segment;
-        if segment.is_read_only() {
-            let fact = format!("{:?} waits on an event loop, and {} is attached read-only", self.reader.name, self.reader.ring.label);
-            return Err(errors::error(py, "ConfigurationError", (fact, "attach without read_only=True, or poll")));
-        }
         loop {
             if self.seek(py)?.is_some() || self.reader.ring.is_closed() {
                 return Ok(true);
             }
+            if self.reader.ring.shared {
+                self.reader.ring.check(py)?;
+            }
             let Err(blocker) = self.reader.poll(self.next.get()) else { continue };
-            segment.watch(blocker, descriptor);
+            if !segment.is_shared() {
+                segment.watch(blocker, descriptor);
+            }
             segment.arm(blocker, WATCHER);
             match self.reader.poll(self.next.get()) {
                 Err(still) if still == blocker => return Ok(self.reader.ring.is_closed()),
@@ -306,9 +314,26 @@ impl Poller {
         }
     }
 
-    /// Undoes every `_arm` of `descriptor`.
-    fn _disarm(&self, descriptor: i32) {
-        self.reader.ring.segment.unwatch(descriptor);
+    /// A descriptor for `_arm`: readable once something may be. Its owner closes it with `_close_watch`.
+    fn _open_watch(&self, py: Python<'_>) -> PyResult<i32> {
+        self.check(py)?;
+        let segment = &self.reader.ring.segment;
+        if segment.is_read_only() {
+            return Err(self.cannot_watch(py));
+        }
+        let descriptor = segment.open_watch(self.reader.index()).map_err(|why| errors::share(py, &why))?;
+        Ok(descriptor.into_raw_fd())
+    }
+
+    /// Undoes `_open_watch`.
+    fn _close_watch(&self, descriptor: i32) {
+        let segment = &self.reader.ring.segment;
+        if !self.reader.ring.is_forked() {
+            segment.unwatch(descriptor);
+            segment.close_watch(self.reader.index());
+        }
+        // SAFETY: the descriptor came from `_open_watch`, whose caller gives it back here, once.
+        drop(unsafe { OwnedFd::from_raw_fd(descriptor) });
     }
 
     /// Is done with what was handed out.

@@ -10,6 +10,8 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
+/// What ends the names of fifos.
+const FIFO: &str = ".wake";
 /// Bytes of a ring's name.
 pub const RING_NAME_BYTES: usize = 100;
 /// What begins the names of files that are not complete yet.
@@ -76,6 +78,12 @@ pub fn ring_path(name: &str) -> Result<PathBuf, ShareError> {
 pub fn lock_path(path: &Path, instance: u64) -> PathBuf {
     let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     path.with_file_name(format!(".{name}.{instance:016x}{LOCK}"))
+}
+
+/// The fifo by which a publisher wakes the event loop of the consumer at `entry`.
+pub fn fifo_path(path: &Path, entry: usize, watch: u64) -> PathBuf {
+    let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    path.with_file_name(format!(".{name}.{entry}.{watch:016x}{FIFO}"))
 }
 
 /// A name that nobody else uses, for a file that is not complete yet.

@@ -24,6 +24,8 @@ use crate::planted::{Twin, order};
 use crate::sync::{AtomicU32, Mutex, Ordering, can_be_asymmetric};
 use std::ptr::NonNull;
 #[cfg(not(loom))]
+use std::os::fd::{FromRawFd, OwnedFd};
+#[cfg(not(loom))]
 use std::time::Instant;
 
 #[cfg(loom)]
@@ -444,6 +446,11 @@ impl Segment {
             #[cfg(loom)]
             let _ = (descriptor, one);
         }
+        drop(watchers);
+        #[cfg(not(loom))]
+        if let Backing::Shared(mapping) = &self.backing {
+            self.write_fifos(&mapping.path);
+        }
     }
 }
 
@@ -536,6 +543,47 @@ impl Segment {
         self.wake_all();
         if let Backing::Shared(mapping) = &self.backing {
             let _ = std::fs::remove_file(folder::lock_path(&mapping.path, mapping.instance));
+        }
+    }
+
+    /// Wakes every event loop that waits in another process or in this one. Who was not meant looks and waits again.
+    #[cold]
+    fn write_fifos(&self, path: &std::path::Path) {
+        let taken = self.registry().taken.load(Ordering::Acquire);
+        for index in (0..MAX_CONSUMERS).filter(|index| taken & (1 << index) != 0) {
+            let watch = self.consumer(index).identity.watch.load(Ordering::Acquire);
+            if watch != 0 {
+                shared::write_fifo(path, index, watch);
+            }
+        }
+    }
+
+    /// A descriptor that becomes readable when the consumer at `index`, armed as a watcher, is woken, from whatever
+    /// process.
+    ///
+    /// # Errors
+    /// The system refused.
+    pub fn open_watch(&self, index: usize) -> Result<OwnedFd, ShareError> {
+        let Backing::Shared(mapping) = &self.backing else {
+            // SAFETY: a new descriptor is this function's to own.
+            unsafe {
+                let file = libc::eventfd(0, libc::EFD_NONBLOCK | libc::EFD_CLOEXEC);
+                let made = if file < 0 { None } else { Some(OwnedFd::from_raw_fd(file)) };
+                return made.ok_or_else(|| ShareError::last("making", std::path::Path::new("an eventfd")));
+            }
+        };
+        let (file, watch) = shared::open_fifo(&mapping.path, index)?;
+        self.consumer(index).identity.watch.store(watch, Ordering::Release);
+        Ok(file)
+    }
+
+    /// Undoes [`Segment::open_watch`], or does it for a consumer that has died.
+    pub fn close_watch(&self, index: usize) {
+        if let Backing::Shared(mapping) = &self.backing {
+            let watch = self.consumer(index).identity.watch.swap(0, Ordering::AcqRel);
+            if watch != 0 {
+                let _ = std::fs::remove_file(folder::fifo_path(&mapping.path, index, watch));
+            }
         }
     }
 

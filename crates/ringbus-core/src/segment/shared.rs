@@ -202,6 +202,40 @@ impl Unlinked {
     }
 }
 
+/// A descriptor that becomes readable when a publisher wakes the consumer at `entry`, and the number that names it.
+///
+/// # Errors
+/// The system refused.
+pub(super) fn open_fifo(path: &Path, entry: usize) -> Result<(OwnedFd, u64), ShareError> {
+    let watch = random() | 1;
+    let fifo = folder::fifo_path(path, entry, watch);
+    let name = c_path(&fifo)?;
+    // Open for both: a fifo without a writer would look readable for ever.
+    let flags = libc::O_RDWR | libc::O_NONBLOCK | libc::O_CLOEXEC | libc::O_NOFOLLOW;
+    // SAFETY: a terminated path; a new descriptor is this function's to own.
+    unsafe {
+        if libc::mkfifo(name.as_ptr(), 0o600) != 0 {
+            return Err(ShareError::last("making", &fifo));
+        }
+        let file = libc::open(name.as_ptr(), flags);
+        if file < 0 { Err(ShareError::last("opening", &fifo)) } else { Ok((OwnedFd::from_raw_fd(file), watch)) }
+    }
+}
+
+/// Writes to the fifo of the consumer at `entry`; harmless when nobody reads it any more.
+pub(super) fn write_fifo(path: &Path, entry: usize, watch: u64) {
+    let Ok(name) = c_path(&folder::fifo_path(path, entry, watch)) else { return };
+    let flags = libc::O_WRONLY | libc::O_NONBLOCK | libc::O_CLOEXEC | libc::O_NOFOLLOW;
+    // SAFETY: a terminated path, one readable byte, and a descriptor closed by who opened it.
+    unsafe {
+        let file = libc::open(name.as_ptr(), flags);
+        if file >= 0 {
+            libc::write(file, c"!".as_ptr().cast(), 1);
+            libc::close(file);
+        }
+    }
+}
+
 /// Takes the ring's files away. Whoever is attached keeps the memory.
 ///
 /// # Errors
