@@ -557,11 +557,12 @@ def test_23_a_wait_of_half_a_second_takes_no_less(variant: Variant) -> None:
     group = ring.consumer_group("held")
     gate = Gate()
     group.add("gate", gate)
-    with group, opened_at_end(gate), ring.poller("reader") as poller, full.poller("full"):
+    with group, opened_at_end(gate), ring.poller("reader") as poller, ring.poller("other") as other, full.poller("full"):
         publish(full, 8)
         publish(ring, 6)
-        assert values(poller.take(6)) == list(range(6))
-        waits = {
+        assert values(poller.take(6)) == values(other.take(6)) == list(range(6))
+        waits: dict[str, Callable[[], object]] = {
+            "6 by take": lambda: other.take(timeout=HALF_A_SECOND),
             "6 with the cursor at 5": lambda: poller.next(HALF_A_SECOND),
             "drain": drain,
             "publish": publish_too_much,

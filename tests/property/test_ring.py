@@ -18,6 +18,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 import ringbus
 from support.model import Model, Place, Slot
 
+pytestmark = pytest.mark.timeout(180)
+
 STARTS = (0, 1, 2**31 - 3, 2**32 - 3, 2**61 - 3, 2**62 - 2**32 - 1)
 CAPACITIES = (1, 2, 4, 8, 16)
 MOST_CONSUMERS = 5
@@ -90,10 +92,9 @@ class RingMachine(RuleBasedStateMachine):
         events: dict[str, Any] = {"struct": {"event": Tick}, "union": {"event": Tick | Quote}}.get(slots, {})
         self.cleared: list[int] = []
         if slots == "object":
-            events = {"factory": Box, "clear": self.clear, "stamp": False}
-        else:
-            events["stamp"] = stamp
-        self.ring = ringbus.RingBuffer(capacity=capacity, producers=producers, start=start, **events)
+            events = {"factory": Box, "clear": self.clear}
+        self.stamp = stamp
+        self.ring = ringbus.RingBuffer(capacity=capacity, producers=producers, start=start, stamp=stamp, **events)
         self.hasty = self.ring.producer(timeout=0.0)
         self.model = Model(capacity, start, many=producers == "multi")
         self.group = self.ring.consumer_group("machine", dynamic=True)
@@ -157,16 +158,7 @@ class RingMachine(RuleBasedStateMachine):
         if self.slots != "object":
             assert type(event) is self.types[slot.kind]
             assert event.note == slot.note
-            assert (event.published_ns > 0) == (self.ring.statistics().slot_bytes >= 0 and self.stamped)
-
-    @property
-    def stamped(self) -> bool:
-        return self.slots != "object" and self.ring.statistics().slot_bytes > self.bare_bytes
-
-    @property
-    def bare_bytes(self) -> int:
-        widest = max(known.dtype.itemsize for known in self.types)
-        return widest + (8 if self.slots == "union" else 0)
+            assert (event.published_ns > 0) == self.stamp
 
     def sync_clear(self) -> None:
         """What the clearing of objects should have done by now."""
@@ -568,10 +560,10 @@ class RingMachine(RuleBasedStateMachine):
         assert self.ring.statistics().consumers == {}
 
 
-def _machine(examples: int, steps: int) -> type[Any]:
-    case: type[Any] = RingMachine.TestCase
-    case.settings = hypothesis.settings(max_examples=examples, stateful_step_count=steps, deadline=None)
-    return case
+# The profile "thorough" asks for more.
+EXAMPLES = max(400, hypothesis.settings.default.max_examples)
 
-
-TestRing = _machine(examples=150, steps=50)
+TestRing: type[Any] = RingMachine.TestCase
+TestRing.settings = hypothesis.settings(
+    max_examples=EXAMPLES, stateful_step_count=50, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)

@@ -16,7 +16,7 @@ import pytest
 
 import ringbus
 
-SHARE = 2_000
+SHARE = 10_000
 """Events of a producer in the short form."""
 
 
@@ -198,7 +198,7 @@ def test_one_producer_is_seen_whole_and_in_order(rng: random.Random) -> None:
 @pytest.mark.timeout(120)
 @pytest.mark.parametrize(("producers", "pollers"), [(2, 2), (4, 3)])
 def test_a_crowd_sees_everything_whole_and_in_order(rng: random.Random, producers: int, pollers: int) -> None:
-    crowd(rng, producers, pollers, 10 * SHARE, "multi")
+    crowd(rng, producers, pollers, 5 * SHARE, "multi")
 
 
 @pytest.mark.parametrize("kind", ["single", "multi"])
@@ -220,8 +220,6 @@ def test_who_is_lapped_sees_only_whole_events_and_counts_the_rest(
 
     with group:
         all_at_once([produce, lambda: drain(poller, tallies[0], random.Random(other))])
-        while min(one.sequence, batch.sequence) < ring.cursor:
-            group.drain()
     assert [tally.wrong for tally in tallies] == [[], [], []]
     for tally, missed in zip(tallies, (poller.missed, one.missed, batch.missed), strict=True):
         # Pads are stepped over, or among the missed.
