@@ -152,6 +152,8 @@ pub struct Field {
     pub get: Getter,
     /// The texts read last.
     texts: GilCell<Option<Box<Texts>>>,
+    /// The texts written last.
+    written: GilCell<Option<Box<WrittenTexts>>>,
 }
 
 /// A Python exception is set.
@@ -190,6 +192,7 @@ impl Field {
             c_name: CString::new(text)?,
             get: getter(kind),
             texts: GilCell::new(None),
+            written: GilCell::new(None),
         })
     }
 
@@ -204,6 +207,12 @@ impl Field {
             let place = event.add(self.offset);
             if self.kind == Kind::F64 && ffi::PyFloat_CheckExact(value) != 0 {
                 place.cast::<f64>().write_unaligned(ffi::PyFloat_AS_DOUBLE(value));
+                return Ok(());
+            }
+            if self.kind == Kind::Text
+                && let Some(written) = self.written.get_mut()
+                && written.write(place, self.size, value)
+            {
                 return Ok(());
             }
             self.write_any(py, place, value)
@@ -402,6 +411,13 @@ impl Field {
                 return Err(self.refuse(py, value, limit, "strip it, or declare a blob"));
             }
             copy_text(place, self.size, bytes, length);
+            if (8..=Texts::LONGEST).contains(&self.size) && ffi::PyUnicode_CheckExact(value) != 0 {
+                let kept = Bound::from_borrowed_ptr(py, value).unbind();
+                let words = Texts::words(place, self.size);
+                if let Some(text) = self.written.get_mut().get_or_insert_with(WrittenTexts::new).keep(words, kept) {
+                    text.drop_ref(py);
+                }
+            }
         }
         Ok(())
     }
@@ -903,6 +919,53 @@ impl Texts {
             .iter()
             .fold(0_u64, |mixed, word| (mixed ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15));
         (mixed >> 58) as usize
+    }
+}
+
+/// The texts that were written to one field last, by the identity of the string: a call site mostly passes the same few
+/// objects. Each is held, so that its address stays its own.
+struct WrittenTexts([(Words, Option<Py<PyAny>>); WrittenTexts::ENTRIES]);
+
+impl WrittenTexts {
+    const ENTRIES: usize = 8;
+
+    fn new() -> Box<Self> {
+        Box::new(Self([const { ([0; Texts::WORDS], None) }; Self::ENTRIES]))
+    }
+
+    #[inline(always)]
+    fn index(text: *mut ffi::PyObject) -> usize {
+        (text as usize >> 4) % Self::ENTRIES
+    }
+
+    /// Writes the bytes that `text` was found to have, if it is one of these.
+    ///
+    /// # Safety
+    /// `place` has room for `size` bytes, which is the field's.
+    #[inline(always)]
+    unsafe fn write(&self, place: *mut u8, size: usize, text: *mut ffi::PyObject) -> bool {
+        let (words, known) = &self.0[Self::index(text)];
+        if !known.as_ref().is_some_and(|known| known.as_ptr() == text) {
+            return false;
+        }
+        // SAFETY: no word that is written ends behind `size`, which is 8 to 32.
+        unsafe {
+            let word = |at: usize| place.add(at).cast::<u64>();
+            word(0).write_unaligned(words[0]);
+            if size > 16 {
+                word(8).write_unaligned(words[1]);
+                word(size - 16).write_unaligned(words[2]);
+                word(size - 8).write_unaligned(words[3]);
+            } else {
+                word(size - 8).write_unaligned(words[1]);
+            }
+        }
+        true
+    }
+
+    /// Keeps a text, and gives back the one that it replaces.
+    fn keep(&mut self, words: Words, text: Py<PyAny>) -> Option<Py<PyAny>> {
+        std::mem::replace(&mut self.0[Self::index(text.as_ptr())], (words, Some(text))).1
     }
 }
 

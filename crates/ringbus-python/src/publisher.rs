@@ -125,8 +125,36 @@ impl Publisher {
                 self.send::<TRY>(py, scratch.cast(), 0, schema.event_bytes)
             };
         }
+        if count == 1 && !names.is_null() && ring.fits_stack {
+            // SAFETY: as in the caller.
+            return unsafe { self.publish_typed::<TRY>(py, args, names) };
+        }
         // SAFETY: as in the caller.
         unsafe { self.publish_slowly::<TRY>(py, args, count, names) }
+    }
+
+    /// An event type and fields by name.
+    unsafe fn publish_typed<const TRY: bool>(
+        &self,
+        py: Python<'_>,
+        args: *const *mut ffi::PyObject,
+        names: *mut ffi::PyObject,
+    ) -> Result<bool, Refused> {
+        let ring = &*self.ring;
+        // SAFETY: there is one positional value, alive as long as the call.
+        let first = unsafe { Borrowed::from_ptr(py, *args) };
+        let Some(kind) = ring.kind_of(&first) else {
+            // SAFETY: as in the caller.
+            return unsafe { self.publish_slowly::<TRY>(py, args, 1, names) };
+        };
+        let schema = &*ring.kinds[kind].schema;
+        let mut scratch = [const { std::mem::MaybeUninit::<u64>::uninit() }; STACK_BYTES / 8];
+        let scratch = scratch.as_mut_ptr();
+        // SAFETY: the ring's events fit the scratch; the values go with the names.
+        unsafe {
+            schema.fill(py, scratch.cast(), args.add(1), names).map_err(|()| None)?;
+            self.send::<TRY>(py, scratch.cast(), kind, schema.event_bytes)
+        }
     }
 
     /// `send` for a ring whose slots have no headers, as long as there is a free slot. False: nothing was done.

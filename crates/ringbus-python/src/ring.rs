@@ -102,6 +102,8 @@ pub struct Ring {
     pub slot: SlotShape,
     pub kinds: Vec<EventKind>,
     pub objects: Option<Objects>,
+    /// Structured slots whose events fit the stack.
+    pub fits_stack: bool,
     /// One event type that fits the stack, no slot headers, no end of sequences in sight.
     pub plain: bool,
     pub wait: WaitStrategy,
@@ -605,11 +607,13 @@ impl RingHandle {
         let segment = segment(py, &facts, geometry, schema.as_bytes())?;
         let objects = facts.factory.map(|factory| make_objects(&factory, facts.capacity, facts.clear)).transpose()?;
         let shared = segment.is_shared();
+        let fits_stack = objects.is_none() && slot.event_bytes <= crate::publisher::STACK_BYTES;
         let plain = kinds.len() == 1
             && slot.headers() == 0
-            && slot.event_bytes <= crate::publisher::STACK_BYTES
+            && fits_stack
             && facts.start <= 1 << 61;
         let ring = Ring {
+            fits_stack,
             plain,
             segment,
             producers: GilCell::new(Producers::None),
