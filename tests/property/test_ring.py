@@ -49,7 +49,7 @@ class Box:
         self.note = DEFAULT_NOTE
 
 
-class Oops(Exception):
+class OopsError(Exception):
     """What goes wrong inside a claim."""
 
 
@@ -57,7 +57,7 @@ class Raises:
     """A value that cannot be converted."""
 
     def __index__(self) -> int:
-        raise Oops
+        raise OopsError
 
 
 @dataclass(eq=False)
@@ -71,7 +71,7 @@ class Opened:
 
 def failing(event: Any) -> None:
     event.number = -2
-    raise Oops
+    raise OopsError
 
 
 class RingMachine(RuleBasedStateMachine):
@@ -214,7 +214,7 @@ class RingMachine(RuleBasedStateMachine):
             "raising": {"number": Raises()},
             "translator": {},
         }[what]
-        with pytest.raises((ringbus.SchemaError, Oops)):
+        with pytest.raises((ringbus.SchemaError, OopsError)):
             (self.ring.try_publish if trying else self.ring.publish)(*arguments, **fields)
 
     @rule(trying=st.booleans())
@@ -222,7 +222,7 @@ class RingMachine(RuleBasedStateMachine):
     def publish_an_object_that_fails(self, trying: bool) -> None:
         room = self.model.has_room(1)
         if room:
-            with pytest.raises(Oops):
+            with pytest.raises(OopsError):
                 (self.ring.try_publish if trying else self.ring.publish)(failing)
             self.model.abort(self.model.claim([self.new(0)]))
         elif trying:
@@ -286,7 +286,7 @@ class RingMachine(RuleBasedStateMachine):
         self.open.remove(opened)
         array = isinstance(opened.given, np.ndarray)
         if outcome == "raise":
-            assert not opened.claim.__exit__(Oops, Oops(), None)
+            assert not opened.claim.__exit__(OopsError, OopsError(), None)
             self.model.abort(opened.sequences)
         elif outcome == "keep" and array:
             kept = opened.given["number"][:1]
@@ -433,7 +433,7 @@ class RingMachine(RuleBasedStateMachine):
         if found:
             self.check(event, found[0])
             if self.slots != "object":
-                self.kept.append((event, event.number))
+                self.kept.append((event, self.model.slots[found[0]].number))
 
     @rule(which=st.integers(0, 4), limit=st.sampled_from((0, 1, 2, 3, 100)))
     @precondition(lambda self: self.pollers)
@@ -561,7 +561,7 @@ class RingMachine(RuleBasedStateMachine):
 
 
 # The profile "thorough" asks for more.
-EXAMPLES = max(400, hypothesis.settings.default.max_examples)
+EXAMPLES = max(400, hypothesis.settings().max_examples)
 
 TestRing: type[Any] = RingMachine.TestCase
 TestRing.settings = hypothesis.settings(

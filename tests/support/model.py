@@ -175,7 +175,9 @@ class Model:
                 return place.next
             else:
                 place.skipped += 1
-                place.sequence, place.next = place.next, place.next + 1
+                if place.sequence == place.next - 1:
+                    place.sequence = place.next
+                place.next += 1
 
     def commit(self, place: Place) -> None:
         """A poller is done with what it was handed."""

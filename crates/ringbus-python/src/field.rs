@@ -14,6 +14,7 @@ use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyString, PyType};
 
 use crate::cell::GilCell;
+use crate::errors;
 use crate::event::data_of;
 
 /// The bytes of the length that stands before the data of a blob.
@@ -414,7 +415,12 @@ impl Field {
             if (8..=Texts::LONGEST).contains(&self.size) && ffi::PyUnicode_CheckExact(value) != 0 {
                 let kept = Bound::from_borrowed_ptr(py, value).unbind();
                 let words = Texts::words(place, self.size);
-                if let Some(text) = self.written.get_mut().get_or_insert_with(WrittenTexts::new).keep(words, kept) {
+                if let Some(text) = self
+                    .written
+                    .get_mut()
+                    .get_or_insert_with(WrittenTexts::new)
+                    .keep(words, kept)
+                {
                     text.drop_ref(py);
                 }
             }
@@ -781,14 +787,7 @@ fn numpy_bool(py: Python<'_>) -> PyResult<*mut ffi::PyTypeObject> {
 /// Sets an error of `ringbus.errors`, built from its facts.
 #[cold]
 pub fn raise<'py>(py: Python<'py>, class: &str, facts: impl pyo3::call::PyCallArgs<'py>) -> Raised {
-    static ERRORS: PyOnceLock<Py<PyModule>> = PyOnceLock::new();
-    let error = ERRORS
-        .get_or_try_init(py, || Ok(py.import("ringbus.errors")?.unbind()))
-        .and_then(|module| module.bind(py).getattr(class)?.call1(facts));
-    match error {
-        Ok(error) => raised(py, PyErr::from_value(error)),
-        Err(error) => raised(py, error),
-    }
+    raised(py, errors::error(py, class, facts))
 }
 
 /// Sets an exception that is at hand.

@@ -54,7 +54,10 @@ impl Poller {
                 Ok(true) => return Ok(Some(next)),
                 Ok(false) => {
                     self.next.set(next + 1);
-                    self.reader.commit(py, next)?;
+                    // What was handed out before in the same call is not done with yet.
+                    if self.reader.sequence() == next - 1 {
+                        self.reader.commit(py, next)?;
+                    }
                 }
                 Err(lapped) => self.next.set(self.reader.lapped(next, lapped)),
             }

@@ -390,7 +390,9 @@ impl Ring {
             if next > done {
                 break;
             }
-            if !self.segment.is_pad(next) {
+            // A consumer that joined behind an open claim does not vouch for it: its object is a producer's still.
+            let published = self.is_single() || self.segment.is_available(next);
+            if published && !self.segment.is_pad(next) {
                 result = result.and(clear.callable.call1(py, (self.object(next),)).map(|_| ()));
             }
             consumer.commit(next);

@@ -1,0 +1,164 @@
+"""What each process wrote down, outside of the ring, and what must be true of it.
+
+A producer writes what it is about to publish, and once more what it has published: the second makes it acknowledged.
+A consumer writes what it sees before it says that it is done with it. Every record is one `write` to a file opened
+with O_APPEND, so a SIGKILL leaves whole records.
+
+The rule: acknowledged is a subset of seen by each surviving consumer; seen without attempted is empty; seen and not
+acknowledged is allowed, and counted.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+import zlib
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+Rows = npt.NDArray[Any]
+
+ATTEMPTED, ACKNOWLEDGED = 1, 2
+CLAIM = np.dtype([("kind", "<u4"), ("count", "<u4"), ("first", "<i8"), ("crc", "<u4")])
+SEEN = np.dtype([("sequence", "<i8"), ("number", "<i8"), ("producer", "<i4"), ("whole", "<i4")])
+_CLAIM = struct.Struct("<IIq")
+_SEEN = struct.Struct("<qqii")
+
+
+class Ledger:
+    """A file that only grows."""
+
+    def __init__(self, path: Path) -> None:
+        self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+
+    def claim(self, kind: int, first: int, count: int) -> None:
+        """Write down `count` numbers from `first` on."""
+        record = _CLAIM.pack(kind, count, first)
+        os.write(self._file, record + struct.pack("<I", zlib.crc32(record)))
+
+    def see(self, sequence: int, producer: int, number: int, whole: bool) -> None:
+        """Write down one event."""
+        os.write(self._file, _SEEN.pack(sequence, number, producer, whole))
+
+    def see_rows(self, first_sequence: int, events: Rows, whole: npt.NDArray[np.bool_]) -> None:
+        """Write down a batch."""
+        rows = np.empty(len(events), SEEN)
+        rows["sequence"] = np.arange(first_sequence, first_sequence + len(events))
+        for name in ("number", "producer"):
+            rows[name] = events[name]
+        rows["whole"] = whole
+        os.write(self._file, rows.tobytes())
+
+
+def read(path: Path, dtype: np.dtype[Any]) -> Rows:
+    """Read a ledger; a record that is not whole is an error."""
+    return np.frombuffer(path.read_bytes(), dtype)
+
+
+def read_claims(path: Path) -> tuple[set[int], set[int]]:
+    """The numbers that a producer attempted, and those that were acknowledged to it."""
+    numbers: dict[int, set[int]] = {ATTEMPTED: set(), ACKNOWLEDGED: set()}
+    for kind, count, first, crc in read(path, CLAIM).tolist():
+        if crc != zlib.crc32(_CLAIM.pack(kind, count, first)):
+            raise ValueError(f"{path}: a record with a wrong checksum")
+        numbers[kind].update(range(first, first + count))
+    return numbers[ATTEMPTED], numbers[ACKNOWLEDGED]
+
+
+@dataclass
+class Findings:
+    """What was counted, and what is wrong."""
+
+    events: int = 0
+    acknowledged: int = 0
+    unacknowledged: int = 0
+    pads: int = 0
+    redelivered: int = 0
+    wrong: Counter[str] = field(default_factory=Counter)
+    examples: list[str] = field(default_factory=list)
+
+    def fault(self, what: str, count: int, example: str) -> None:
+        """Count `count` faults of a kind, if there are any."""
+        if count:
+            self.wrong[what] += count
+            self.examples.append(f"{what}: {example}")
+
+    def add(self, other: Findings) -> None:
+        """Add what another scene found."""
+        for name in ("events", "acknowledged", "unacknowledged", "pads", "redelivered"):
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+        self.wrong += other.wrong
+        self.examples += other.examples
+
+
+def check_order(findings: Findings, name: str, rows: Rows) -> None:
+    """Sequences rise, and so do the numbers of each producer: nothing twice, nothing out of order. Each is whole."""
+    steps = np.diff(rows["sequence"])
+    findings.fault("order or doubles", int((steps <= 0).sum()), f"sequences seen by {name}")
+    findings.fault("torn events", int((rows["whole"] == 0).sum()), f"seen by {name}")
+    for producer in np.unique(rows["producer"]):
+        numbers = rows["number"][rows["producer"] == producer]
+        findings.fault("order or doubles", int((np.diff(numbers) <= 0).sum()), f"producer {producer}, seen by {name}")
+
+
+def check_reference(findings: Findings, rows: Rows, claims: dict[int, Path], pads: int) -> None:
+    """The ledger rule for a consumer that saw everything."""
+    for producer, path in claims.items():
+        attempted, acknowledged = read_claims(path)
+        seen = set(rows["number"][rows["producer"] == producer].tolist())
+        lost = acknowledged - seen
+        findings.fault("acknowledged, lost", len(lost), f"producer {producer}: {sorted(lost)[:5]}")
+        never = seen - attempted
+        findings.fault("seen, never attempted", len(never), f"producer {producer}: {sorted(never)[:5]}")
+        findings.acknowledged += len(acknowledged)
+        findings.unacknowledged += len(seen - acknowledged)
+    unknown = set(np.unique(rows["producer"]).tolist()) - set(claims)
+    findings.fault("seen, never attempted", len(unknown), f"producers {sorted(unknown)[:5]}")
+    findings.events += len(rows)
+    findings.pads += pads
+    if len(rows):
+        holes = int(rows["sequence"][-1]) + 1 - len(rows)
+        findings.fault("holes that are no Pads", max(0, holes - pads), f"{holes} sequences without event, {pads} Pads")
+
+
+def check_against(findings: Findings, name: str, rows: Rows, reference: Rows, *, gaps: bool) -> None:
+    """Someone else saw the same events at the same sequences; all of them between its first and last, but for `gaps`."""
+    if not len(rows):
+        return
+    known = _between(reference, rows["sequence"][0], rows["sequence"][-1])
+    places = np.searchsorted(known["sequence"], rows["sequence"])
+    inside = places < len(known)
+    places[~inside] = 0
+    same = inside & (known[places] == rows) if len(known) else np.zeros(len(rows), bool)
+    findings.fault("other events than the others", int((~same).sum()), f"seen by {name}: {rows[~same][:3].tolist()}")
+    if not gaps:
+        missing = np.setdiff1d(known["sequence"], rows["sequence"])
+        findings.fault("missed by a consumer that gates", len(missing), f"{name}: {missing[:5].tolist()}")
+
+
+def check_durable(findings: Findings, name: str, lives: Iterable[Rows], reference: Rows) -> None:
+    """Each life goes on where the one before was done or earlier: at least once, nothing left out."""
+    done: int | None = None
+    for rows in lives:
+        if not len(rows):
+            continue
+        first, last = int(rows["sequence"][0]), int(rows["sequence"][-1])
+        if done is not None:
+            skipped = _between(reference, done + 1, first - 1)
+            findings.fault("missed by a durable consumer", len(skipped), f"{name}: {skipped['sequence'][:5].tolist()}")
+            findings.redelivered += max(0, done - first + 1)
+        done = last if done is None else max(done, last)
+    if done is not None and len(reference):
+        rest = _between(reference, done + 1, int(reference["sequence"][-1]))
+        findings.fault("missed by a durable consumer", len(rest), f"{name}, at the end")
+
+
+def _between(rows: Rows, first: int, last: int) -> Rows:
+    begin, end = np.searchsorted(rows["sequence"], [first, last + 1])
+    return rows[begin:end]
