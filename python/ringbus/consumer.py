@@ -64,6 +64,15 @@ class Consumer:
         return sum(runner.missed for runner in self.runners)
 
     @property
+    def pids(self) -> tuple[int, ...]:
+        """The processes of its own that it runs in now (`process=True`); empty otherwise, or before they have started."""
+        return tuple(
+            runner.process.pid
+            for runner in self.runners
+            if isinstance(runner, RemoteProcessor) and runner.process is not None and runner.process.pid is not None
+        )
+
+    @property
     def left(self) -> bool:
         """Whether it has left the ring."""
         return all(runner.left for runner in self.runners)

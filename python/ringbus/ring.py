@@ -169,8 +169,8 @@ class RingBuffer(Verbs[E, P]):
         native = _core.Ring(facts)
         if huge_pages and native.pages == "ordinary":
             warnings.warn("the system gave no huge pages; the ring has ordinary ones", ResourceWarning, stacklevel=2)
-        for name in _names(require):
-            native.hold(name)
+        for awaited in _names(require):
+            native.hold(awaited)
         ring: Self = super().__new__(cls, native, timeout)
         ring._wait = strategy
         ring._name = name
