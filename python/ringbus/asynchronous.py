@@ -86,17 +86,25 @@ class AsyncProcessor:
         if not self.left:
             self._poller.close()
 
+    def loop(self) -> asyncio.AbstractEventLoop:
+        """The loop that runs the caller.
+
+        Raises:
+            ConfigurationError: no asyncio loop does.
+        """
+        try:
+            return asyncio.get_running_loop()
+        except RuntimeError:
+            remedy = "start the group with 'async with group:' inside asyncio"
+            raise ConfigurationError(f"{self.name!r} is an async handler and no asyncio loop runs", remedy) from None
+
     def start(self) -> asyncio.Task[None]:
         """Run as a task of the loop that calls this.
 
         Raises:
             ConfigurationError: no asyncio loop runs.
         """
-        try:
-            self._loop = asyncio.get_running_loop()
-        except RuntimeError:
-            remedy = "start the group with 'async with group:' inside asyncio"
-            raise ConfigurationError(f"{self.name!r} is an async handler and no asyncio loop runs", remedy) from None
+        self._loop = self.loop()
         return self._loop.create_task(self._run(), name=f"ringbus-{self.name}")
 
     async def _run(self) -> None:
@@ -114,7 +122,10 @@ class AsyncProcessor:
     async def _handle(self, sequence: int, event: object) -> bool:
         try:
             answer = await self._handler(*(event, sequence, True)[: self._arity])
-        except Exception as error:  # noqa: BLE001 (the policy decides what follows)
+        except asyncio.CancelledError:
+            self._poller._rewind(sequence)
+            raise
+        except BaseException as error:  # noqa: BLE001 (the policy decides what follows)
             return self._go_on(error, sequence, event)
         if answer is DECLINE:
             return self._go_on(None, sequence, event)

@@ -23,7 +23,7 @@ class Consumer:
     It gates the producers from then on (unless it was added with `gating=False`).
     """
 
-    __slots__ = ("__weakref__", "_group", "_last", "depends_on_names", "name", "runners")
+    __slots__ = ("__weakref__", "_group", "_last", "depends_on_names", "name", "runners", "upstream")
 
     def __init__(self, group: ConsumerGroup[Any], name: str, runners: list[Runner]) -> None:
         """Name the runners: one, or one a worker."""
@@ -31,6 +31,7 @@ class Consumer:
         self.name = name
         self.runners = runners
         self.depends_on_names: tuple[str, ...] = ()
+        self.upstream: list[object] = []
         self._last: dict[str, Row] = {}
 
     def depends_on(self, *names: str) -> Consumer:

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import traceback
 import weakref
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from ringbus.errors import HandlerError, KeptViewError
 from ringbus.policies import Policy, Skip
 
 if TYPE_CHECKING:
+    import asyncio
+
     from ringbus.consumer import Consumer
     from ringbus.group import ConsumerGroup
 
@@ -65,6 +70,8 @@ class Failures:
             failure = _decide(error, sequence, event, which, policy)
             if failure is not None:
                 owner.fail(failure)
+            elif error is not None and isinstance(event, np.ndarray):
+                _forget_views(error)
             return failure is None
 
         return report
@@ -81,9 +88,24 @@ class Failures:
                     owner.fail(error)
             owner = group()
             if owner is not None:
-                owner.thread_ended()
+                owner.runner_ended()
 
         return target
+
+    def noted(self, group: GroupRef) -> Callable[[asyncio.Task[None]], None]:
+        """What follows when a task ends: what it raised is a failure, and a cancelled one halts its group."""
+
+        def done(task: asyncio.Task[None]) -> None:
+            owner = group()
+            if owner is None:
+                return
+            if task.cancelled():
+                owner.halt_soon()
+            elif (error := task.exception()) is not None:
+                owner.fail(error)
+            owner.runner_ended()
+
+        return done
 
 
 def _decide(
@@ -100,6 +122,17 @@ def _decide(
             failure.__cause__ = raised
         return failure
     return None
+
+
+def _forget_views(error: BaseException) -> None:
+    """Take the local variables out of the tracebacks of an error that is gone on from: views of slots are among them."""
+    waiting, seen = [error], set[int]()
+    while waiting:
+        one = waiting.pop()
+        seen.add(id(one))
+        traceback.clear_frames(one.__traceback__)
+        chained = (one.__cause__, one.__context__)
+        waiting += [other for other in chained if other is not None and id(other) not in seen]
 
 
 def _handler_error(error: BaseException | None, sequence: int, event: object, consumer: str) -> HandlerError:

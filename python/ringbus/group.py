@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import difflib
+import os
 import threading
 import time
 import weakref
@@ -18,7 +20,14 @@ from typing import TYPE_CHECKING, Any, Generic, Literal, Self, TypedDict, TypeVa
 from ringbus import _core, lifecycle
 from ringbus.asynchronous import AsyncProcessor
 from ringbus.consumer import Consumer, Runner
-from ringbus.errors import ClaimError, ConfigurationError, PeerDiedError, TopologyError, WaitTimeout
+from ringbus.errors import (
+    ClaimError,
+    ConfigurationError,
+    HaltedError,
+    PeerDiedError,
+    TopologyError,
+    WaitTimeout,
+)
 from ringbus.failures import Failures
 from ringbus.generics import E, Handler, Rows, T
 from ringbus.handlers import Shape, indices, shape_of
@@ -91,6 +100,9 @@ class ConsumerGroup(Generic[E]):
         self._state = "new"
         self._threads: list[threading.Thread] = []
         self._tasks: list[asyncio.Task[None]] = []
+        self._alive = 0
+        self._halted = False
+        self._pid = os.getpid()
         self._lock = threading.RLock()
         self.failures = Failures(name)
         lifecycle.register(self)
@@ -218,12 +230,14 @@ class ConsumerGroup(Generic[E]):
                 restart_of(name, on_death),
                 tuple(depends_on),
             )
+        _check_key(name, key, types or self.ring.event_types)
         own_policy = self._policy if on_error is None else policy(on_error)
         entries = self._entries_for(name, depends_on)
         consumer = self._join(
             name, handler, facts, shape, workers=workers, key=key, own_policy=own_policy, timeout=timeout
         )
         consumer.depends_on_names = tuple(depends_on)
+        consumer.upstream = self.ring._known(depends_on)
         for runner in consumer.runners:
             runner.depend_on(entries)
         self._consumers[name] = consumer
@@ -256,7 +270,7 @@ class ConsumerGroup(Generic[E]):
             raise TopologyError(f"group {self.name!r} runs, so {name!r} cannot be added", remedy)
         if self._state != "new" and self._one_thread:
             raise TopologyError(f"group {self.name!r} runs on one thread", "add consumers before it starts")
-        if name in self._consumers or name in self.ring._named:
+        if name in self._consumers or self.ring._is_taken(name):
             raise TopologyError(f"a consumer named {name!r} is on the ring", "choose another name")
 
     def _join(
@@ -312,6 +326,7 @@ class ConsumerGroup(Generic[E]):
         runner = RemoteProcessor(self.ring, assignment, restart, fail)
         consumer = Consumer(self, name, [runner])
         consumer.depends_on_names = depends_on
+        consumer.upstream = self.ring._known(depends_on)
         runner.follow(depends_on)
         self._consumers[name] = consumer
         self.ring._named[name] = consumer
@@ -321,6 +336,7 @@ class ConsumerGroup(Generic[E]):
 
     def connect(self, consumer: Consumer, names: Sequence[str]) -> None:
         """Make `consumer` follow those named; see `Consumer.depends_on`."""
+        self.ring._ring.check_fork()
         if self._state != "new":
             remedy = "give depends_on= to add, or connect before the group starts"
             raise TopologyError(f"group {self.name!r} has started, so {consumer.name!r} cannot be connected", remedy)
@@ -328,14 +344,13 @@ class ConsumerGroup(Generic[E]):
         self._check_graph({consumer.name: together})
         entries = self.ring._entries(consumer.name, together)
         consumer.depends_on_names = together
+        consumer.upstream = self.ring._known(together)
         for runner in consumer.runners:
             runner.depend_on(entries)
             if isinstance(runner, RemoteProcessor):
                 runner.follow(together)
 
     def _entries_for(self, name: str, depends_on: Sequence[str]) -> int:
-        if isinstance(depends_on, str):
-            raise ConfigurationError(f"depends_on is the text {depends_on!r}", f"use a tuple: ({depends_on!r},)")
         return self.ring._entries(name, depends_on) if depends_on else 0
 
     def _check_graph(self, changed: dict[str, tuple[str, ...]]) -> list[str]:
@@ -343,7 +358,9 @@ class ConsumerGroup(Generic[E]):
         graph = {name: list(consumer.depends_on_names) for name, consumer in self._consumers.items()}
         graph |= {name: list(depends_on) for name, depends_on in changed.items()}
         rows = (row.name for row in self.ring._rows())
-        outside = sorted({*self.ring._named, *rows} - set(graph))
+        # Who was followed from the start may have died since: that must not keep the others from leaving.
+        followed = (name for consumer in self._consumers.values() for name in consumer.depends_on_names)
+        outside = sorted({*self.ring._named, *rows, *followed} - set(graph))
         order = _core.topological_order(list(graph.items()), outside)
         names = list(graph)
         return [names[index] for index in order]
@@ -373,6 +390,7 @@ class ConsumerGroup(Generic[E]):
             TopologyError: others depend on it, or the group runs and is not dynamic.
             KeyError: the group has none of that name.
         """
+        self.ring._ring.check_fork()
         consumer = self._consumers[name]
         if self._state == "running" and not self._dynamic:
             raise TopologyError(f"group {self.name!r} is not dynamic", "make it with dynamic=True")
@@ -411,6 +429,7 @@ class ConsumerGroup(Generic[E]):
                 if not self._consumers:
                     raise TopologyError(f"group {self.name!r} has no consumers", "add one first")
                 self._check_graph({})
+                self._check_can_run_async()
                 self._state = "running"
                 undo.callback(self.halt)
                 self._start_all()
@@ -427,16 +446,29 @@ class ConsumerGroup(Generic[E]):
 
     def _start_runners(self, runners: Iterable[Runner]) -> None:
         for runner in runners:
+            lifecycle.halt_with(self, runner)
             if isinstance(runner, AsyncProcessor):
-                self._tasks.append(runner.start())
+                self._start_task(runner)
             else:
                 self._start_thread(runner.run, runner.name)
+
+    def _start_task(self, runner: AsyncProcessor) -> None:
+        task = runner.start()
+        self._tasks.append(task)
+        self._alive += 1
+        task.add_done_callback(self.failures.noted(weakref.ref(self)))
+
+    def _check_can_run_async(self) -> None:
+        for runner in self._ordered():
+            if isinstance(runner, AsyncProcessor):
+                if self._one_thread:
+                    raise ConfigurationError(f"{runner.name!r} is an async handler", "leave threads=1 out")
+                runner.loop()
 
     def _start_one_thread(self) -> None:
         ordered = self._ordered()
         for runner in ordered:
-            if isinstance(runner, AsyncProcessor):
-                raise ConfigurationError(f"{runner.name!r} is an async handler", "leave threads=1 out")
+            lifecycle.halt_with(self, runner)
         self._start_thread(lambda: _core.run_serial(ordered), "all")
 
     def _start_thread(self, run: Callable[[], None], name: str) -> None:
@@ -444,11 +476,13 @@ class ConsumerGroup(Generic[E]):
         thread = threading.Thread(target=target, name=f"ringbus-{self.name}-{name}", daemon=True)
         with self._lock:  # so that nobody joins a thread that is not started yet
             self._threads.append(thread)
+            self._alive += 1
             try:
                 thread.start()
             except BaseException:
                 if thread.ident is None:
                     self._threads.remove(thread)
+                    self._alive -= 1
                 raise
 
     def _ordered(self) -> list[Any]:
@@ -468,15 +502,20 @@ class ConsumerGroup(Generic[E]):
         self.ring._ring.check_fork()
         if self._state not in ("new", "manual"):
             raise TopologyError(f"group {self.name!r} runs on threads of its own", "use run_once in place of start")
+        handled = self._run_all()
+        self.failures.raise_any()
+        return handled
+
+    def _run_all(self) -> int:
         ordered = self._ordered()
-        self._state = "manual"
-        before = _events(ordered)
         for runner in ordered:
             if isinstance(runner, AsyncProcessor):
                 raise ConfigurationError(f"{runner.name!r} is an async handler", "start the group inside asyncio")
+        self._state = "manual"
+        before = _events(ordered)
+        for runner in ordered:
             if not runner.begin() or runner.step() is None:
                 break
-        self.failures.raise_any()
         return _events(ordered) - before
 
     def drain(self, timeout: float | None = None) -> None:
@@ -488,22 +527,30 @@ class ConsumerGroup(Generic[E]):
         Raises:
             WaitTimeout: it names who lagged.
             HandlerError: a handler failed meanwhile.
+            HaltedError: the group was halted.
+            TopologyError: there are events, and the group does not run.
         """
+        self.ring._ring.check_fork()
+        self._check_not_on_loop("drain")
+        if self._state in ("new", "manual") and self._laggards(self.ring._ring.published()):
+            raise TopologyError(f"group {self.name!r} does not run", "start it, or call run_once until it returns 0")
         laggards = self._drain(timeout)
         self.failures.raise_any()
+        if self._halted:
+            raise HaltedError(self.name)
         if laggards:
             raise WaitTimeout(f"draining group {self.name!r}", timeout or 0.0, laggards)
 
     def _drain(self, timeout: float | None) -> tuple[str, ...]:
-        """Wait; the names of those that are not done in time."""
+        """Wait; the names of those that are not done in time. Ends early when the group fails or is halted."""
         native = self.ring._ring
         target = native.published()
         deadline = None if timeout is None else time.monotonic() + timeout
         runners = [runner for consumer in self for runner in consumer.runners if not runner.left]
         for runner in runners:
-            while not self.failures and not native.wait_done(runner.index, target, _slice(deadline)):
+            while not self.failures and not runner.left and not native.wait_done(runner.index, target, _slice(deadline)):
                 if not self._is_running(runner):
-                    return self._laggards(target)
+                    return ()
                 if deadline is not None and time.monotonic() >= deadline:
                     return self._laggards(target)
         return ()
@@ -524,11 +571,20 @@ class ConsumerGroup(Generic[E]):
 
         From inside a handler it does not wait. Halted before it started, the group ends as it starts.
         """
+        self.ring._ring.check_fork()
+        self.halt_soon()
+        if self._state != "new" and not self._on_own_thread() and not self._on_own_loop():
+            self._finish()
+
+    def halt_soon(self) -> None:
+        """Halt without waiting for it."""
+        self._halted = True
+        self._halt_runners()
+
+    def _halt_runners(self) -> None:
         for consumer in self:
             for runner in consumer.runners:
                 runner.halt()
-        if self._state != "new" and not self._on_own_thread():
-            self._finish()
 
     def stop(self, timeout: float | None = None) -> None:
         """Drain, then stop: every event published before is handled by everyone, started up or not.
@@ -540,19 +596,21 @@ class ConsumerGroup(Generic[E]):
             WaitTimeout: somebody lagged; it names who, and everything was halted.
             HandlerError: what a handler raised; several as an ExceptionGroup.
         """
+        self.ring._ring.check_fork()
         if self._on_own_thread():
             raise ClaimError(f"group {self.name!r} cannot stop inside its own handler", "use halt() there")
+        self._check_not_on_loop("stop")
         if self._state == "manual":
             self._run_out()
         laggards = self._drain(timeout) if self._state == "running" else ()
-        self.halt()
+        self._halt_runners()
         self._finish()
         self.failures.raise_any()
         if laggards:
             raise WaitTimeout(f"stopping group {self.name!r}", timeout or 0.0, laggards)
 
     def _run_out(self) -> None:
-        while not self.failures and self.run_once():
+        while not self.failures and self._run_all():
             continue
 
     def join(self, timeout: float | None = None) -> bool:
@@ -561,14 +619,35 @@ class ConsumerGroup(Generic[E]):
         Returns:
             False on a time-out.
         """
+        self.ring._ring.check_fork()
+        self._check_not_on_loop("join")
+        deadline = None if timeout is None else time.monotonic() + timeout
         self._join_threads(self._threads, timeout)
-        return not any(thread.is_alive() for thread in self._threads)
+        return not any(thread.is_alive() for thread in self._threads) and self._join_tasks(deadline)
 
     def _join_threads(self, threads: Iterable[threading.Thread], timeout: float | None = None) -> None:
         deadline = None if timeout is None else time.monotonic() + timeout
         for thread in threads:
             if thread is not threading.current_thread():
                 thread.join(None if deadline is None else max(0.0, deadline - time.monotonic()))
+
+    def _join_tasks(self, deadline: float | None = None) -> bool:
+        """Wait for the tasks, on a thread that is not their loop's; False on a time-out."""
+        while any(not task.done() and not task.get_loop().is_closed() for task in self._tasks):
+            if deadline is not None and time.monotonic() >= deadline:
+                return False
+            time.sleep(_slice(deadline) / 10)
+        return True
+
+    def _check_not_on_loop(self, verb: str) -> None:
+        if self._on_own_loop():
+            fact = f"{verb} of group {self.name!r} would hold up the event loop that its async handlers run on"
+            raise ConfigurationError(fact, f"leave 'async with group:', or await asyncio.to_thread(group.{verb})")
+
+    def _on_own_loop(self) -> bool:
+        """Whether this thread's event loop has handlers of the group that are not done."""
+        loop = _running_loop() if self._tasks else None
+        return loop is not None and any(not task.done() and task.get_loop() is loop for task in self._tasks)
 
     def _on_own_thread(self) -> bool:
         return threading.current_thread() in self._threads
@@ -578,6 +657,7 @@ class ConsumerGroup(Generic[E]):
         with self._lock:
             threads = list(self._threads)
         self._join_threads(threads)
+        self._join_tasks()
         with self._lock:
             if self._state == "stopped":
                 return
@@ -602,11 +682,17 @@ class ConsumerGroup(Generic[E]):
         try:
             runner.leave()
         except TopologyError:
-            for other in lifecycle.groups_of(self.ring):
-                if other is not self and other._depends_on_any(self._consumers):
-                    other.fail(PeerDiedError(runner.name, f"its group {self.name!r} has stopped"))
-                    other._finish()
-            runner.leave()
+            if _running_loop() is None:
+                self._part(runner)
+            else:  # the dependents may have tasks on this loop, which must be let end
+                threading.Thread(target=self._part, args=(runner,), daemon=True).start()
+
+    def _part(self, runner: Runner) -> None:
+        for other in lifecycle.groups_of(self.ring):
+            if other is not self and other._depends_on_any(self._consumers):
+                other.fail(PeerDiedError(runner.name, f"its group {self.name!r} has stopped"))
+                other._finish()
+        runner.leave()
 
     def _depends_on_any(self, names: Iterable[str]) -> bool:
         wanted = set(names)
@@ -616,26 +702,24 @@ class ConsumerGroup(Generic[E]):
         """Take a failure down: the group halts, and whoever publishes next gets the error."""
         self.failures.add(error)
         self.ring._ring.fail(error)
-        for consumer in self:
-            for runner in consumer.runners:
-                runner.halt()
+        self._halt_runners()
 
     def end_at_exit(self, limit: float) -> None:
         """At the end of the interpreter: drain for `limit` seconds, halt, and join what ends in a second."""
         laggards = self._drain(limit) if limit else ()
-        for consumer in self:
-            for runner in consumer.runners:
-                runner.halt()
-        self.join(1.0)
+        self._halt_runners()
+        self._join_threads(self._threads, 1.0)
         self.failures.raise_any()
         if laggards:
             raise WaitTimeout(f"draining group {self.name!r}", limit, laggards)
 
-    def thread_ended(self) -> None:
-        """The last thread of a failed or halted group lets the producers go."""
-        current = threading.current_thread()
-        if not self._tasks and not any(thread.is_alive() and thread is not current for thread in self._threads):
-            self._leave([self._consumers[name] for name in reversed(self._check_graph({}))])
+    def runner_ended(self) -> None:
+        """The last thread or task of a failed or halted group lets the producers go."""
+        with self._lock:
+            self._alive -= 1
+            if self._alive:
+                return
+        self._leave([self._consumers[name] for name in reversed(self._check_graph({}))])
 
     # -- as a context manager -----------------------------------------------------------------------------------
 
@@ -649,10 +733,19 @@ class ConsumerGroup(Generic[E]):
     ) -> None:
         """Drain, stop, and raise what handlers raised; after an exception in the body, halt and add notes to it."""
         if error is None:
-            self.stop(self.drain_timeout)
-        else:
+            self._stop_or_halt()
+        elif os.getpid() == self._pid:
             self.halt()
             self.failures.note(error)
+
+    def _stop_or_halt(self) -> None:
+        """Stop; what interrupts that, such as Ctrl-C, halts the group and does not wait for it."""
+        try:
+            self.stop(self.drain_timeout)
+        except BaseException:
+            if self._state == "running" and os.getpid() == self._pid:
+                self.halt_soon()
+            raise
 
     async def __aenter__(self) -> Self:
         return self.start()
@@ -660,12 +753,14 @@ class ConsumerGroup(Generic[E]):
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        laggards = () if error is not None else await asyncio.to_thread(self._drain, self.drain_timeout)
-        for consumer in self:
-            for runner in consumer.runners:
-                runner.halt()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-        await asyncio.to_thread(self._finish)
+        laggards: tuple[str, ...] = ()
+        try:
+            if error is None:
+                laggards = await asyncio.to_thread(self._drain, self.drain_timeout)
+        finally:
+            self._halt_runners()
+            await asyncio.gather(*self._tasks, return_exceptions=True)
+            await asyncio.to_thread(self._finish)
         if error is not None:
             self.failures.note(error)
             return
@@ -687,6 +782,13 @@ class ConsumerGroup(Generic[E]):
 
     def __repr__(self) -> str:
         return f"<ConsumerGroup {self.name!r}, {self.state}: {', '.join(self._consumers) or 'no consumers'}>"
+
+
+def _running_loop() -> asyncio.AbstractEventLoop | None:
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None
 
 
 def _thread_names(group: ConsumerGroup[Any], consumer: Consumer) -> set[str]:
@@ -729,6 +831,15 @@ def _check_workers(name: str, workers: object, key: object, kind: str, gating: b
         raise ConfigurationError(f"{name!r} is a batch handler with workers", "give key=, or take events one by one")
     if workers > 1 and not gating:
         raise ConfigurationError(f"{name!r} has workers and does not gate", "leave gating=False out")
+
+
+def _check_key(name: str, key: object, types: Iterable[type]) -> None:
+    """A key that is a name must be one of every type that is taken; of objects that is not known yet."""
+    for event_type in types:
+        if isinstance(key, str) and not hasattr(event_type, key):
+            near = difflib.get_close_matches(key, dir(event_type), 1)
+            remedy = f"did you mean {near[0]!r}?" if near else "name a field that all of them have, or pass a callable"
+            raise ConfigurationError(f"{name!r} has key={key!r}, which {event_type.__name__} does not have", remedy)
 
 
 def _handler_facts(

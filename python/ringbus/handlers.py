@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 import types
 import typing
@@ -36,7 +37,12 @@ def batch(handler: F) -> F:
         ... def total(events, first_sequence):
         ...     print(float(events["price"].sum()))
     """
-    setattr(handler, _MARK, "batch")
+    try:
+        setattr(handler, _MARK, "batch")
+    except (AttributeError, TypeError):
+        # Methods and built-in functions have no room for a mark.
+        handler = typing.cast("F", functools.partial(handler))
+        setattr(handler, _MARK, "batch")
     return handler
 
 

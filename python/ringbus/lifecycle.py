@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from ringbus.consumer import Runner
     from ringbus.group import ConsumerGroup
     from ringbus.ring import RingBuffer
 
@@ -18,7 +19,15 @@ EXIT_SECONDS = 5.0
 
 _all: weakref.WeakSet[ConsumerGroup[Any]] = weakref.WeakSet()
 _running: weakref.WeakSet[ConsumerGroup[Any]] = weakref.WeakSet()
-_pid = os.getpid()
+
+
+def _forget() -> None:
+    """The groups of a parent process are not the child's to stop."""
+    _all.clear()
+    _running.clear()
+
+
+os.register_at_fork(after_in_child=_forget)
 
 
 def register(group: ConsumerGroup[Any]) -> None:
@@ -27,10 +36,13 @@ def register(group: ConsumerGroup[Any]) -> None:
 
 
 def running(group: ConsumerGroup[Any]) -> None:
-    """Stop the group at the end of the interpreter, and halt its threads if nobody refers to it any more."""
+    """Stop the group at the end of the interpreter."""
     _running.add(group)
-    runners = [runner for consumer in group for runner in consumer.runners]
-    finalizer = weakref.finalize(group, _halt, runners)
+
+
+def halt_with(group: ConsumerGroup[Any], runner: Runner) -> None:
+    """Halt the runner, which its thread or task keeps, when nobody refers to its group any more."""
+    finalizer = weakref.finalize(group, _halt, weakref.ref(runner), os.getpid())
     finalizer.atexit = False
 
 
@@ -44,17 +56,15 @@ def groups_of(ring: RingBuffer[Any]) -> Iterator[ConsumerGroup[Any]]:
     return iter([group for group in _all if group.ring is ring])
 
 
-def _halt(runners: list[Any]) -> None:
-    if os.getpid() == _pid:
-        for runner in runners:
-            runner.halt()
+def _halt(reference: weakref.ref[Runner], pid: int) -> None:
+    runner = reference()
+    if runner is not None and os.getpid() == pid:
+        runner.halt()
 
 
 @atexit.register
 def _stop_all() -> None:
     """Drain or halt what still runs; threads that do not end are daemons, and end with the process."""
-    if os.getpid() != _pid:
-        return
     for group in list(_running):
         limit = EXIT_SECONDS if group.drain_timeout is None else group.drain_timeout
         try:

@@ -10,7 +10,7 @@ from types import SimpleNamespace, TracebackType
 from typing import Any, Generic, Self, cast
 
 from ringbus import _core
-from ringbus.errors import ConfigurationError
+from ringbus.errors import ConfigurationError, ForkedError
 from ringbus.generics import E, Rows
 from ringbus.statistics import Latency
 from ringbus.waits import WaitStrategy
@@ -64,6 +64,8 @@ class EventPoller(_core.Poller, Generic[E]):
     Threads:
         One at a time.
     """
+
+    _upstream: list[object]
 
     def poll(self, handler: Callable[[E], object] | None = None, limit: int = 1024) -> int:
         """Hand what is there now to `handler`, and never wait.
@@ -146,7 +148,11 @@ class EventPoller(_core.Poller, Generic[E]):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self.close()
+        try:
+            self.close()
+        except ForkedError:
+            if error is None:
+                raise
 
     def __repr__(self) -> str:
         return f"<EventPoller {self.name!r} at {self.sequence}>"

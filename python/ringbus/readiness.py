@@ -52,6 +52,11 @@ class Readiness:
             descriptor, self._descriptor = self._descriptor, -1
             self._poller._close_watch(descriptor)
 
+    def __del__(self) -> None:
+        """Close the descriptor of a wait that nobody can begin any more."""
+        if getattr(self, "_descriptor", -1) >= 0:
+            self.close()
+
 
 def _trio() -> Any:
     """Trio's low level, if trio runs this task."""

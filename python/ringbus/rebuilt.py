@@ -29,11 +29,23 @@ def documents(schema: str) -> list[Document]:
     """
     try:
         found = json.loads(schema)
-        if all(isinstance(document["fields"], list) and document["event"] for document in found):
+        if isinstance(found, list) and found and all(map(_is_document, found)):
             return cast("list[Document]", found)
-    except (ValueError, TypeError, KeyError):
+    except (ValueError, RecursionError):
         pass
     raise LayoutError("the segment's schema cannot be read", schema[:80], "a JSON array of event types")
+
+
+def _is_document(found: object) -> bool:
+    """Whether it says all that is asked of it here, in the types that are expected."""
+    if not isinstance(found, dict) or not isinstance(found.get("event"), str) or not isinstance(found.get("fields"), list):
+        return False
+    return all(
+        isinstance(field, dict)
+        and all(isinstance(field.get(key), str) for key in ("name", "kind", "dtype"))
+        and isinstance(field.get("offset"), int)
+        for field in found["fields"]
+    )
 
 
 def event_classes(schema: str) -> tuple[EventMeta, ...]:
@@ -55,11 +67,11 @@ def _event_class(document: Document) -> EventMeta:
         filled = _defaults(bare, document)
         specs = {name: replace(spec, default=filled.get(name, MISSING)) for name, spec in specs.items()}
         made = _make(document["event"], specs, members)
-    except (KeyError, TypeError, ValueError, SyntaxError) as error:
+    except Exception as error:  # whatever the text says, it is the segment that is wrong
         fact = f"the segment's event type {document.get('event')!r} cannot be made again ({error})"
         raise LayoutError(fact, "its schema", "one of this version") from error
-    if made.dtype.itemsize != document["itemsize"]:
-        raise LayoutError(f"{document['event']} is laid out otherwise", document["itemsize"], made.dtype.itemsize)
+    if made.dtype.itemsize != document.get("itemsize"):
+        raise LayoutError(f"{document['event']} is laid out otherwise", document.get("itemsize"), made.dtype.itemsize)
     return made
 
 
@@ -74,10 +86,32 @@ def _spec(field: Document) -> FieldSpec:
 
 
 def _dtype(stored: str) -> np.dtype[Any]:
-    if stored.startswith("["):
-        return np.dtype(ast.literal_eval(stored))
-    base, shape = re.fullmatch(r"([^\[]+)(\[[\d, ]+\])?", stored).groups()  # type: ignore[union-attr] # TypeError is caught
-    return np.dtype((base, tuple(ast.literal_eval(shape)))) if shape else np.dtype(base)
+    """The type that `ringbus.schema` wrote as text: a base, which may be a structure, and a shape.
+
+    Raises:
+        ValueError: no such text, or a type that holds Python objects.
+    """
+    parts = re.fullmatch(r"(.+?)(\[[\d, ]+\])?", stored)
+    if parts is None:
+        raise ValueError(f"{stored!r} is no type")
+    base = _structure(ast.literal_eval(parts[1])) if stored.startswith("[") else np.dtype(parts[1])
+    made = np.dtype((base, tuple(ast.literal_eval(parts[2])))) if parts[2] else base
+    if made.hasobject or made.itemsize == 0:
+        raise ValueError(f"{stored!r} has no fixed layout")
+    return made
+
+
+def _structure(described: list[Any]) -> np.dtype[Any]:
+    """A structure from what its `descr` says; parts without a name are padding."""
+    names, formats, offsets, at = [], [], [], 0
+    for name, *form in described:
+        part = np.dtype([("", *form)])
+        if name:
+            names.append(name)
+            formats.append(part[0])
+            offsets.append(at)
+        at += part.itemsize
+    return np.dtype({"names": names, "formats": formats, "offsets": offsets, "itemsize": at})
 
 
 def _members(field: Document) -> type[enum.Enum]:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self, overload
 import numpy as np
 
 from ringbus import _core
-from ringbus.errors import CapacityError, ConfigurationError, SchemaError
+from ringbus.errors import CapacityError, ConfigurationError, SchemaError, TopologyError
 from ringbus.event import Event, EventMeta
 from ringbus.generics import E, P, T
 from ringbus.group import ConsumerGroup
@@ -175,6 +175,7 @@ class RingBuffer(Verbs[E, P]):
         ring._wait = strategy
         ring._name = name
         ring._named = weakref.WeakValueDictionary()
+        ring._pid = os.getpid()
         return ring
 
     @classmethod
@@ -207,11 +208,13 @@ class RingBuffer(Verbs[E, P]):
         ring = super().__new__(cls, _core.Ring(facts), timeout)
         ring._wait = strategy
         ring._name = name
+        ring._pid = os.getpid()
         ring._named = weakref.WeakValueDictionary()
         return ring
 
     _name: str | None
     _wait: WaitStrategy
+    _pid: int
     _named: weakref.WeakValueDictionary[str, Consumer | EventPoller[Any]]
 
     if not TYPE_CHECKING:
@@ -260,6 +263,7 @@ class RingBuffer(Verbs[E, P]):
         Raises:
             RingNotFoundError: it has lost its name before.
         """
+        self._ring.check_fork()
         self._ring.unlink()
 
     def forget(self, consumer: str) -> bool:
@@ -271,6 +275,7 @@ class RingBuffer(Verbs[E, P]):
         Raises:
             TopologyError: others depend on it.
         """
+        self._ring.check_fork()
         return self._ring.forget(consumer)
 
     def recover(self) -> bool:
@@ -279,6 +284,7 @@ class RingBuffer(Verbs[E, P]):
         Returns:
             Whether there was anything to do.
         """
+        self._ring.check_fork()
         return self._ring.recover()
 
     @property
@@ -399,9 +405,12 @@ class RingBuffer(Verbs[E, P]):
             gating=gating,
             start=start,
         )
+        if self._is_taken(name):
+            raise TopologyError(f"a consumer named {name!r} is on the ring", "choose another name")
         entries = self._entries(name, depends_on)
         poller: EventPoller[Any] = EventPoller(self._ring, facts)
         poller._depend_on(entries)
+        poller._upstream = self._known(depends_on)
         self._named[name] = poller
         return poller
 
@@ -469,14 +478,25 @@ class RingBuffer(Verbs[E, P]):
         Raises:
             TopologyError: nobody has that name.
         """
+        if isinstance(depends_on, str):
+            raise ConfigurationError(f"depends_on is the text {depends_on!r}", f"use a tuple: ({depends_on!r},)")
         rows = {row.name: row for row in self._rows()}
-        outside = [known for known in (*rows, *self._named) if known != name]
+        outside = [known for known in (*rows, *filter(self._is_taken, self._named)) if known != name]
         _core.topological_order([(name, list(depends_on))], outside)
         entries = 0
         for dependency in depends_on:
             known = self._named.get(dependency)
             entries |= known.entries if known is not None else 1 << rows[dependency].entry
         return entries
+
+    def _is_taken(self, name: str) -> bool:
+        """Whether a consumer of this name takes part, as a whole or by its workers."""
+        known = self._named.get(name)
+        return known is not None and not (known.closed if isinstance(known, EventPoller) else known.left)
+
+    def _known(self, names: Sequence[str]) -> list[object]:
+        """The consumers of those names: who depends on them keeps them alive."""
+        return [self._named[name] for name in names if name in self._named]
 
     def _rows(self) -> list[Row]:
         return [Row(*row) for row in self._ring.consumers()]
@@ -513,7 +533,8 @@ class RingBuffer(Verbs[E, P]):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self.close()
+        if error is None or os.getpid() == self._pid:
+            self.close()
 
     def __len__(self) -> int:
         """Slots."""
@@ -525,7 +546,8 @@ class RingBuffer(Verbs[E, P]):
 
     def __repr__(self) -> str:
         types = " | ".join(known.__name__ for known in self.event_types) or "objects"
-        return f"<RingBuffer {types}, {self.capacity} slots, {self.producers} producer(s), cursor {self.cursor}>"
+        at = f"cursor {self.cursor}" if os.getpid() == self._pid else f"of process {self._pid}"
+        return f"<RingBuffer {types}, {self.capacity} slots, {self.producers} producer(s), {at}>"
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle a shared ring as its name; refuse a private one, whose memory is this process's own."""

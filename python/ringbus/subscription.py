@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 from types import TracebackType
 from typing import Generic, Self, cast
 
+from ringbus.errors import ForkedError
 from ringbus.generics import E
 from ringbus.poller import EventPoller
 from ringbus.readiness import Readiness
@@ -76,9 +78,14 @@ class Subscription(Generic[E]):
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self.close()
+        try:
+            self.close()
+        except ForkedError:
+            if error is None:
+                raise
 
     def __del__(self) -> None:
         """Leave the ring when nobody iterates any more."""
         if hasattr(self, "_readiness"):
-            self.close()
+            with contextlib.suppress(ForkedError):
+                self.close()

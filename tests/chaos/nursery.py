@@ -63,7 +63,7 @@ class Nursery:
 
     def __init__(self, folder: Path) -> None:
         environment = {**os.environ, "RINGBUS_DIR": str(folder / "rings"), "OPENBLAS_NUM_THREADS": "1"}
-        environment["PYTHONPATH"] = str(TESTS)
+        environment["PYTHONPATH"] = os.pathsep.join(filter(None, (str(TESTS), os.environ.get("PYTHONPATH"))))
         environment["RINGBUS_CHAOS"] = str(folder)
         self._process = subprocess.Popen(
             [sys.executable, "-m", "chaos.nursery"],

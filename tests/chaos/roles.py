@@ -47,9 +47,9 @@ def are_whole(rows: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
     return np.asarray(rows["check"] == wanted)
 
 
-def folder() -> Path:
-    """Where the ledgers are."""
-    return Path(os.environ["RINGBUS_CHAOS"])
+def folder(ring: str) -> Path:
+    """Where the ledgers of a ring are."""
+    return Path(os.environ["RINGBUS_CHAOS"], ring)
 
 
 class Stop:
@@ -62,6 +62,11 @@ class Stop:
 
     def _set(self, *_: object) -> None:
         self.is_set = True
+
+    def wait(self) -> None:
+        """Wait for it."""
+        while not self.is_set:
+            time.sleep(0.002)
 
 
 # -- producers --------------------------------------------------------------------------------------------------------
@@ -77,7 +82,7 @@ class Publishing:
     def __init__(self, ring: ringbus.RingBuffer[Beat], number: int, seed: int, held_ms: float, stop: Stop) -> None:
         self._ring = ring
         self._producer = number
-        self._ledger = Ledger(folder() / f"claims-{number}")
+        self._ledger = Ledger(folder(str(ring.name)) / f"claims-{number}")
         self._rng = random.Random(seed)
         self._held = held_ms / 1000
         self._stop = stop
@@ -145,9 +150,7 @@ class Publishing:
             if inner is not None:
                 with inner as event:
                     time.sleep(self._rng.uniform(0, self._held))
-                    _fill(event, {"producer": -1, "number": 0, "check": 0})
-                    raise_unless(self._ring.producers == "multi")
-                    _fill(event, {**wanted[count], "producer": self._producer})
+                    _fill(event, wanted[count])
             rows[:] = [(*beat.values(), 0) for beat in wanted[:count]]
         return self._acknowledge(count + (inner is not None))
 
@@ -159,12 +162,6 @@ class Publishing:
             return 0
 
 
-def raise_unless(held: bool) -> None:
-    """An assertion that `python -O` keeps."""
-    if not held:
-        raise AssertionError
-
-
 def _fill(event: Beat, wanted: dict[str, int]) -> None:
     for name, value in wanted.items():
         setattr(event, name, value)
@@ -174,7 +171,7 @@ def producer(ring: str, number: int, seed: int, *, held_ms: float = 0.0, threads
     """Publish under the numbers `number`, `number + 1`, ..., a thread each."""
     stop = Stop()
     handle = _make(ring, **make) if make else ringbus.attach(ring, Beat, wait=PATIENCE)
-    while not (folder() / f"go-{ring}").exists() and not stop.is_set:
+    while not (folder(ring) / "go").exists() and not stop.is_set:
         time.sleep(0.002)
     parts = [Publishing(handle, number + index, seed + index, held_ms, stop) for index in range(threads)]
     others = [threading.Thread(target=part.run) for part in parts[1:]]
@@ -224,13 +221,12 @@ def consumer(
     batch: bool = False,
     echo: str = "",
     read_only: bool = False,
-    slow_ms: float = 0.0,
     **options: Any,
 ) -> int:
     """See everything until told to stop, and then to the end."""
     stop = Stop()
     handle = ringbus.attach(ring, Beat, wait=PATIENCE, read_only=read_only)
-    one, rows = _handlers(Ledger(folder() / f"seen-{name}-{life}"), echo)
+    one, rows = _handlers(Ledger(folder(ring) / f"seen-{name}-{life}"), echo)
     group = handle.consumer_group(f"{name}-{life}", at_exit="halt")
     group.add(name, rows if batch else one, gating=not read_only, **options)
     group.start()
@@ -250,17 +246,20 @@ def _until_stopped(group: ringbus.ConsumerGroup[Any], stop: Stop) -> int:
 def remote(event: Beat, sequence: int) -> None:
     """A handler in a process of its own; each such process has a ledger."""
     if not _remote:
-        _remote.append(Ledger(folder() / f"seen-remote-{time.monotonic_ns():020}"))
+        _remote.append(Ledger(folder(os.environ[_RING]) / f"seen-remote-{time.monotonic_ns()}"))
     whole = event.check == checked(event.producer, event.number)
     _remote[0].see(sequence, event.producer, event.number, whole)
 
 
 _remote: list[Ledger] = []
+_RING = "RINGBUS_CHAOS_RING"
+"""Tells the handler's process which ring it serves."""
 
 
 def owner(ring: str, name: str) -> int:
     """Own a handler in a process, which is started again when it dies."""
     stop = Stop()
+    os.environ[_RING] = ring
     group = ringbus.attach(ring, Beat, wait=PATIENCE).consumer_group("owner", at_exit="halt")
     group.add(name, remote, process=True, on_death=ringbus.Restart(limit=100, backoff=0.001))
     group.start()
@@ -271,24 +270,30 @@ def owner(ring: str, name: str) -> int:
 
 
 def blocker(ring: str, name: str, *, claim: bool = False) -> int:
-    """Hold the ring up: a reader that takes nothing, or a claim that stays open. After SIGTERM, let go."""
+    """Hold the ring up: a reader that takes nothing, or a claim that stays open. After SIGTERM let go, and stay."""
     stop = Stop()
+    place = folder(ring)
     handle = ringbus.attach(ring, Beat, wait=PATIENCE)
     if claim:
         with handle.claim() as event:
-            (folder() / f"ready-{name}").touch()
             _fill(event, {"producer": 0, "number": 0, "check": checked(0, 0)})
-            while not stop.is_set:
-                signal.pause()
-        return 0
-    ledger = Ledger(folder() / f"seen-{name}-0")
-    with handle.poller(name) as reader:
-        (folder() / f"ready-{name}").touch()
-        while not stop.is_set:
-            signal.pause()
+            (place / f"ready-{name}").touch()
+            stop.wait()
+    else:
+        ledger = Ledger(place / f"seen-{name}-0")
+        reader = handle.poller(name)
+        (place / f"ready-{name}").touch()
+        stop.wait()
         for event in reader.take(handle.capacity, 0.0):
             ledger.see(0, event.producer, event.number, event.check == checked(event.producer, event.number))
+    (place / f"let-go-{name}").touch()
+    while not (place / "leave").exists():
+        time.sleep(0.002)
     return 0
+
+
+def idle(event: Beat) -> None:
+    """A handler that does nothing."""
 
 
 ROLES: dict[str, Callable[..., int]] = {

@@ -215,7 +215,7 @@ class RingMachine(RuleBasedStateMachine):
             "translator": {},
         }[what]
         with pytest.raises((ringbus.SchemaError, OopsError)):
-            (self.ring.try_publish if trying else self.ring.publish)(*arguments, **fields)
+            (self.ring.try_publish if trying else self.hasty.publish)(*arguments, **fields)
 
     @rule(trying=st.booleans())
     @precondition(lambda self: self.slots == "object" and not self.single_is_open)
@@ -223,7 +223,7 @@ class RingMachine(RuleBasedStateMachine):
         room = self.model.has_room(1)
         if room:
             with pytest.raises(OopsError):
-                (self.ring.try_publish if trying else self.ring.publish)(failing)
+                (self.ring.try_publish if trying else self.hasty.publish)(failing)
             self.model.abort(self.model.claim([self.new(0)]))
         elif trying:
             assert self.ring.try_publish(failing) is False
@@ -267,7 +267,7 @@ class RingMachine(RuleBasedStateMachine):
                 with pytest.raises(ringbus.WaitTimeout), self.hasty.claim(*wanted):
                     pytest.fail("claimed what is not free")
             return None
-        claim: Any = self.ring.try_claim(*wanted) if trying else self.ring.claim(*wanted)
+        claim: Any = self.ring.try_claim(*wanted) if trying else self.hasty.claim(*wanted)
         given = claim.__enter__()
         sequences = self.model.claim([self.new(kind) for _ in range(count or 1)])
         assert (claim.first, claim.last) == (sequences[0], sequences[-1])

@@ -239,7 +239,6 @@ ANY_SLOTS = [
     one_thread,
     on_demand,
     in_small_batches,
-    lapped,
     workers,
     keyed_workers,
     asynchronous,
@@ -248,9 +247,8 @@ ANY_SLOTS = [
     take,
     iteration,
     next_event,
-    lapped_poller,
 ]
 """Consumers of events and of objects alike."""
 
-ARRAYS = [batch, lapped_batch, keyed_batch_workers, take_array]
-"""Consumers that need structured slots."""
+STRUCTURED = [batch, lapped, lapped_batch, lapped_poller, keyed_batch_workers, take_array]
+"""Consumers that need structured slots: arrays of them, or copies."""

@@ -276,7 +276,7 @@ def mixed(ring: ringbus.RingBuffer[Any], arrays: bool) -> Callable[[], None]:
 
 @pytest.mark.parametrize("producers", PRODUCERS)
 @pytest.mark.parametrize("stamp", [False, True], ids=["plain", "stamped"])
-@pytest.mark.parametrize("read", readers.ANY_SLOTS + readers.ARRAYS, ids=lambda read: read.__name__)
+@pytest.mark.parametrize("read", readers.ANY_SLOTS + readers.STRUCTURED, ids=lambda read: read.__name__)
 def test_no_kind_of_consumer_sees_a_failed_claim(producers: Any, stamp: bool, read: Any) -> None:
     ring = trades(64, producers, stamp=stamp)
     assert read(ring, mixed(ring, arrays=True)) == list(range(10))
@@ -296,7 +296,7 @@ def test_no_kind_of_consumer_sees_an_object_of_a_failed_claim(producers: Any, re
     assert read(ring, mixed(ring, arrays=False)) == list(range(10))
 
 
-@pytest.mark.parametrize("read", readers.ANY_SLOTS + readers.ARRAYS, ids=lambda read: read.__name__)
+@pytest.mark.parametrize("read", readers.ANY_SLOTS + readers.STRUCTURED, ids=lambda read: read.__name__)
 def test_failed_claims_alone_call_nothing(read: Any) -> None:
     ring = trades(64)
     assert read(ring, lambda: fail_in_a_claim(ring, 7)) == []

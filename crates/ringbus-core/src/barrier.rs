@@ -2,7 +2,7 @@
 //!
 //! Source: LMAX Disruptor 4.0, `ProcessingSequenceBarrier`.
 
-use crate::layout::ProducerKind;
+use crate::layout::{MAX_CONSUMERS, ProducerKind};
 use crate::planted::{self, Twin, order};
 use crate::segment::{Blocker, Segment};
 use crate::sync::Ordering;
@@ -46,7 +46,8 @@ impl SequenceBarrier {
     /// Who has to move first.
     #[inline]
     pub fn poll(&self, wanted: i64, limit: i64) -> Result<i64, Blocker> {
-        let last = wanted.saturating_add(limit.max(1) - 1);
+        // No more than a ring of them is ever readable, whatever the words say.
+        let last = wanted.saturating_add(limit.clamp(1, self.segment.capacity()) - 1);
         if self.depends_on == 0 || planted::is(Twin::DependencyIgnored) {
             highest_published(&self.segment, wanted, last)
         } else {
@@ -135,7 +136,8 @@ impl Condition for Done<'_> {
 
     fn poll(&mut self) -> Result<(), Blocker> {
         let entry = self.segment.consumer(self.index);
-        let gone = self.segment.registry().taken.load(Ordering::Acquire) & (1 << self.index) == 0;
+        let gone = self.index >= MAX_CONSUMERS
+            || self.segment.registry().taken.load(Ordering::Acquire) & (1 << self.index) == 0;
         let target = self.target - i64::from(planted::is(Twin::DrainStopsShort));
         if gone || entry.sequence.get() >= target { Ok(()) } else { Err(Blocker::Consumer(self.index)) }
     }

@@ -2,6 +2,7 @@
 //!
 //! Source: futex(2); Drepper, "Futexes are tricky", 2011.
 
+use crate::crash::crash_point;
 use crate::layout::FutexLine;
 use crate::planted::{self, Twin};
 use crate::sync::{Ordering, heavy_barrier, light_barrier};
@@ -22,6 +23,7 @@ impl FutexLine {
     #[inline]
     pub fn arm(&self, how: u32, asymmetric: bool) -> u32 {
         let ticket = self.armed.fetch_or(how, Ordering::AcqRel) | how;
+        crash_point!("wait.armed");
         // SYNC POINT: armed. Pairs with the barrier in `take`.
         if !planted::is(Twin::BarrierDroppedInArm) {
             heavy_barrier(asymmetric);
@@ -51,7 +53,10 @@ impl FutexLine {
         while armed & WHO != 0 {
             let woken = (armed | WHO).wrapping_add(1);
             match self.armed.compare_exchange_weak(armed, woken, Ordering::AcqRel, Ordering::Relaxed) {
-                Ok(_) => return armed & WHO,
+                Ok(_) => {
+                    crash_point!("wake.disarmed");
+                    return armed & WHO;
+                }
                 Err(now) => armed = now,
             }
         }

@@ -6,6 +6,7 @@
 
 pub mod barrier;
 pub mod consumer;
+pub mod crash;
 pub mod error;
 pub mod futex;
 pub mod layout;

@@ -6,10 +6,12 @@
 //! the word of the lap before to a Pad. Pads come first, the producer's line is freed last. A producer that is
 //! alive but stopped between its intent and its claim holds this up.
 
+use crate::crash::crash_point;
 use crate::layout::{Intent, MAX_CONSUMERS, ProducerKind};
 use crate::planted::{self, Twin};
 use crate::registry::{self, DEAD, DURABLE, FREE, HELD, LIVE};
 use crate::segment::{Blocker, Segment, consumer_byte, producer_byte};
+use crate::sequence::sane;
 use crate::sync::Ordering;
 
 /// Looks whether `blocker` waits for somebody who has died, and if so does what that one cannot do any more.
@@ -28,8 +30,12 @@ pub fn is_dead(segment: &Segment, index: usize) -> bool {
 }
 
 /// Lets the consumer at `index` go if its process has died: its entry is freed, or kept for as long as others depend
-/// on it, so that they are told. A durable one gates on, until it is further behind than its limit.
+/// on it, so that they are told. A durable one gates on, until it is further behind than its limit. Who is attached
+/// read-only leaves all this to others.
 pub fn recover_consumer(segment: &Segment, index: usize) -> bool {
+    if segment.is_read_only() {
+        return false;
+    }
     let identity = &segment.consumer(index).identity;
     let (state, generation) = (identity.state.load(Ordering::Acquire), identity.generation.load(Ordering::Acquire));
     if !matches!(state, LIVE | registry::JOINING) || segment.is_byte_held(consumer_byte(index)) {
@@ -38,6 +44,7 @@ pub fn recover_consumer(segment: &Segment, index: usize) -> bool {
     if is_kept(segment, index) || !segment.take_byte(consumer_byte(index)) {
         return false;
     }
+    crash_point!("recover.consumer_byte");
     let same = identity.generation.load(Ordering::Acquire) == generation
         && identity.state.load(Ordering::Acquire) == state
         || planted::is(Twin::FreedWithoutGeneration);
@@ -45,6 +52,7 @@ pub fn recover_consumer(segment: &Segment, index: usize) -> bool {
         let_go(segment, index);
     }
     segment.release_byte(consumer_byte(index));
+    crash_point!("recover.consumer_released");
     same
 }
 
@@ -55,26 +63,32 @@ fn is_kept(segment: &Segment, index: usize) -> bool {
         return false;
     }
     let limit = entry.identity.absent_limit.load(Ordering::Relaxed);
-    let behind = registry::cursor(segment).saturating_sub(entry.sequence.get());
-    limit == 0 || behind < limit as i64
+    let behind = registry::cursor(segment) - entry.sequence.get();
+    limit == 0 || behind < i64::try_from(limit).unwrap_or(i64::MAX)
 }
 
 /// Takes the consumer at `index` out; the caller holds its byte.
 fn let_go(segment: &Segment, index: usize) {
     let identity = &segment.consumer(index).identity;
     segment.registry().gating.fetch_and(!(1 << index), Ordering::AcqRel);
+    crash_point!("recover.ungated");
     #[cfg(not(loom))]
     segment.close_watch(index);
     if identity.kind.load(Ordering::Relaxed) & DURABLE != 0 {
         // Its place stays, so that it is told what it missed; it does not gate any more.
     } else if registry::dependents(segment, index) != 0 {
         identity.state.store(DEAD, Ordering::Release);
+        crash_point!("recover.dead");
     } else {
         identity.depends_on.store(0, Ordering::Relaxed);
+        crash_point!("recover.alone");
         identity.state.store(FREE, Ordering::Release);
+        crash_point!("recover.free");
         segment.registry().taken.fetch_and(!(1 << index), Ordering::AcqRel);
+        crash_point!("recover.untaken");
     }
     segment.wake(Blocker::Consumer(index));
+    crash_point!("recover.consumer_woken");
 }
 
 /// Frees the entries of the dead on which nobody depends any more; the caller holds the registrar's lock.
@@ -82,7 +96,9 @@ pub fn bury(segment: &Segment) {
     for index in 0..MAX_CONSUMERS {
         if is_dead(segment, index) && registry::dependents(segment, index) == 0 {
             segment.consumer(index).identity.state.store(FREE, Ordering::Release);
+            crash_point!("bury.free");
             segment.registry().taken.fetch_and(!(1 << index), Ordering::AcqRel);
+            crash_point!("bury.untaken");
         }
     }
 }
@@ -91,7 +107,7 @@ pub fn bury(segment: &Segment) {
 ///
 /// Returns whether anything was done.
 pub fn recover_producers(segment: &Segment) -> bool {
-    if segment.geometry().kind != ProducerKind::Multi {
+    if segment.geometry().kind != ProducerKind::Multi || segment.is_read_only() {
         return false;
     }
     let dead: Vec<usize> = (0..segment.geometry().producers as usize).filter(|&line| take_dead(segment, line)).collect();
@@ -104,6 +120,7 @@ pub fn recover_producers(segment: &Segment) -> bool {
             free_line(segment, line);
         }
         segment.release_byte(producer_byte(line));
+        crash_point!("recover.producer_released");
     }
     padded
 }
@@ -117,8 +134,10 @@ fn take_dead(segment: &Segment, line: usize) -> bool {
     if !segment.take_byte(producer_byte(line)) {
         return false;
     }
+    crash_point!("recover.producer_byte");
     if owner.load(Ordering::Acquire) == 0 {
         segment.release_byte(producer_byte(line));
+        crash_point!("recover.too_late");
         return false;
     }
     true
@@ -127,16 +146,21 @@ fn take_dead(segment: &Segment, line: usize) -> bool {
 fn free_line(segment: &Segment, line: usize) {
     for intent in &segment.producer(line).intents {
         intent.low.store(0, Ordering::Release);
+        crash_point!("recover.intent_cleared");
     }
     segment.producer(line).owner.store(0, Ordering::Release);
+    crash_point!("recover.line_freed");
 }
 
 /// Whether everything that the dead owner of `line` meant to claim is available, or was never claimed.
 fn no_hole_of(segment: &Segment, line: usize) -> bool {
-    let claimed = segment.cursor().claimed.load(Ordering::Acquire);
+    let claimed = sane(segment.cursor().claimed.load(Ordering::Acquire));
+    // What is a lap behind the cursor was published, or nobody could have claimed its slot again.
+    let oldest = claimed - segment.capacity() + 1;
     segment.producer(line).intents.iter().all(|intent| {
-        let (low, high) = (intent.low.load(Ordering::Acquire) - 1, intent.high.load(Ordering::Acquire) - 1);
-        low < 0 || (low..=high.min(claimed)).all(|sequence| !is_hole(segment, sequence))
+        let (low, high) = (intent.low.load(Ordering::Acquire), intent.high.load(Ordering::Acquire));
+        let (first, last) = (sane(low) - 1, sane(high) - 1);
+        first < 0 || (first.max(oldest)..=last.min(claimed)).all(|sequence| !is_hole(segment, sequence))
     })
 }
 
@@ -146,7 +170,7 @@ fn is_hole(segment: &Segment, sequence: i64) -> bool {
 }
 
 fn pad_holes(segment: &Segment, dead: &[usize]) -> bool {
-    let claimed = segment.cursor().claimed.load(Ordering::Acquire);
+    let claimed = sane(segment.cursor().claimed.load(Ordering::Acquire));
     let first = (claimed - segment.capacity() + 1).max(segment.before_start() + 1);
     let mut padded = false;
     for sequence in first..=claimed {
@@ -162,6 +186,7 @@ fn pad_holes(segment: &Segment, dead: &[usize]) -> bool {
     }
     if padded {
         segment.wake(Blocker::Cursor);
+        crash_point!("recover.producers_woken");
     }
     padded
 }
@@ -181,11 +206,14 @@ fn pad(segment: &Segment, dead: &[usize], sequence: i64) -> Padded {
         return Padded::No;
     }
     segment.state().pads.fetch_add(1, Ordering::AcqRel);
+    crash_point!("recover.counted");
     if planted::is(Twin::PadStoredPlain) {
         segment.mark_pad(sequence);
         return Padded::Yes;
     }
-    if segment.swap_to_pad(sequence, before) { Padded::Yes } else { Padded::No }
+    let swapped = segment.swap_to_pad(sequence, before);
+    crash_point!("recover.padded");
+    if swapped { Padded::Yes } else { Padded::No }
 }
 
 /// Whether the owner of `line` is alive and may mean to publish `sequence` itself. Another one that recovers
@@ -203,7 +231,7 @@ fn covers(intent: &Intent, sequence: i64) -> bool {
     if intent.low.load(Ordering::Acquire) != low {
         return true;
     }
-    low != 0 && low - 1 <= sequence && sequence < high
+    low != 0 && low <= sequence + 1 && sequence < high
 }
 
 /// The entries that are held for consumers that have not come.

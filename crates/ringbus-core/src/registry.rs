@@ -1,10 +1,12 @@
 //! Who takes part: consumers join, depend on each other, and leave, while events flow.
 
+use crate::crash::crash_point;
 use crate::error::{JoinError, LeaveError};
 use crate::layout::{ConsumerEntry, MAX_CONSUMERS, NAME_BYTES, ProducerKind};
 use crate::planted::{self, Twin, barrier};
 use crate::recovery;
 use crate::segment::{Blocker, Segment, consumer_byte};
+use crate::sequence::sane;
 use crate::sync::Ordering;
 use std::sync::Arc;
 
@@ -93,11 +95,14 @@ impl Consumer {
                 return Err(error);
             }
             consumer.entry().identity.state.store(LIVE, Ordering::Release);
+            crash_point!("join.live");
             return Ok(consumer);
         };
+        crash_point!("return.byte");
         let consumer = Self::at(segment, index, true);
         if let Err(error) = consumer.begin(start, true) {
             segment.release_byte(consumer_byte(index));
+            crash_point!("return.refused");
             return Err(error);
         }
         Ok(consumer.come_back(terms))
@@ -122,8 +127,11 @@ impl Consumer {
     fn come_back(mut self, terms: Terms) -> Self {
         let identity = &self.entry().identity;
         identity.generation.fetch_add(1, Ordering::Relaxed);
+        crash_point!("return.generation");
         identity.kind.store(terms.kind(), Ordering::Relaxed);
+        crash_point!("return.kind");
         identity.absent_limit.store(terms.absent_limit, Ordering::Relaxed);
+        crash_point!("return.limit");
         self.generation = self.entry().identity.generation.load(Ordering::Relaxed);
         self.gating = terms.gating;
         let gates = self.segment.registry().gating.load(Ordering::Acquire) & (1 << self.index) != 0;
@@ -131,12 +139,17 @@ impl Consumer {
             let left_at = self.sequence();
             self.enter_at_cursor();
             self.count_missed((self.sequence() - left_at).max(0) as u64);
+            crash_point!("return.missed");
         } else if !terms.gating {
             self.segment.registry().gating.fetch_and(!(1 << self.index), Ordering::AcqRel);
+            crash_point!("return.ungated");
             self.segment.wake(Blocker::Consumer(self.index));
+            crash_point!("return.woken");
         }
         self.entry().identity.write_owner();
+        crash_point!("return.owner");
         self.entry().identity.state.store(LIVE, Ordering::Release);
+        crash_point!("return.live");
         self
     }
 
@@ -152,6 +165,7 @@ impl Consumer {
         }
         let consumer = Self::enter(segment, name, Terms::ephemeral(true), HELD)?;
         segment.release_byte(consumer_byte(consumer.index));
+        crash_point!("hold.released");
         Ok(consumer)
     }
 
@@ -165,17 +179,26 @@ impl Consumer {
     fn enter(segment: &Arc<Segment>, name: &str, terms: Terms, state: u32) -> Result<Self, JoinError> {
         let index = take_entry(segment)?;
         segment.consumer(index).identity.generation.fetch_add(1, Ordering::Relaxed);
+        crash_point!("join.generation");
         let consumer = Self::at(segment, index, terms.gating);
         let identity = &consumer.entry().identity;
         identity.kind.store(terms.kind(), Ordering::Relaxed);
+        crash_point!("join.kind");
         identity.absent_limit.store(terms.absent_limit, Ordering::Relaxed);
+        crash_point!("join.limit");
         identity.state.store(JOINING, Ordering::Release);
+        crash_point!("join.joining");
         write_name(consumer.entry(), name);
+        crash_point!("join.named");
         identity.depends_on.store(0, Ordering::Relaxed);
+        crash_point!("join.alone");
         identity.write_owner();
+        crash_point!("join.owner");
         consumer.clear_counters();
+        crash_point!("join.counters");
         consumer.enter_at_cursor();
         identity.state.store(state, Ordering::Release);
+        crash_point!("join.state");
         Ok(consumer)
     }
 
@@ -184,18 +207,22 @@ impl Consumer {
     fn enter_at_cursor(&self) {
         let sequence = &self.entry().sequence;
         sequence.set(cursor(&self.segment));
+        crash_point!("join.first_look");
         if !self.gating {
             return;
         }
         self.segment.registry().gating.fetch_or(1 << self.index, Ordering::AcqRel);
+        crash_point!("join.gating");
         // SYNC POINT: join. Pairs with the barrier before a producer's scan of the registry.
         barrier(Twin::BarrierDroppedInJoin);
         if !planted::is(Twin::JoinWithoutSecondLook) {
             sequence.set(cursor(&self.segment));
+            crash_point!("join.second_look");
         }
         if !planted::is(Twin::JoinWithoutWake) {
             // A producer may sleep on what the first look said.
             self.segment.wake(Blocker::Consumer(self.index));
+            crash_point!("join.woken");
         }
     }
 
@@ -218,6 +245,7 @@ impl Consumer {
     /// Makes this consumer follow those in `entries`, a bit each.
     pub fn depend_on(&self, entries: u64) {
         self.entry().identity.depends_on.store(entries, Ordering::Release);
+        crash_point!("join.depends");
     }
 
     /// The entries it follows, a bit each; 0 is the cursor.
@@ -237,6 +265,7 @@ impl Consumer {
         }
         if self.entry().identity.kind.load(Ordering::Relaxed) & DURABLE != 0 {
             self.segment.release_byte(consumer_byte(self.index));
+            crash_point!("leave.away");
             return Ok(());
         }
         let dependents = dependents(&self.segment, self.index);
@@ -256,12 +285,18 @@ impl Consumer {
     fn free(&self) {
         let bit = 1_u64 << self.index;
         self.segment.registry().gating.fetch_and(!bit, Ordering::AcqRel);
+        crash_point!("leave.ungated");
         self.entry().identity.depends_on.store(0, Ordering::Relaxed);
+        crash_point!("leave.alone");
         self.entry().identity.state.store(FREE, Ordering::Release);
+        crash_point!("leave.free");
         self.segment.registry().taken.fetch_and(!bit, Ordering::AcqRel);
+        crash_point!("leave.untaken");
         self.segment.release_byte(consumer_byte(self.index));
+        crash_point!("leave.byte");
         if !planted::is(Twin::LeaveWithoutWake) {
             self.segment.wake(Blocker::Consumer(self.index));
+            crash_point!("leave.woken");
         }
     }
 
@@ -299,8 +334,10 @@ impl Consumer {
     #[inline]
     pub fn commit(&self, sequence: i64) {
         self.entry().sequence.set(sequence);
+        crash_point!("commit.stored");
         if !planted::is(Twin::CommitWakeSkipped) {
             self.segment.wake(Blocker::Consumer(self.index));
+            crash_point!("commit.woken");
         }
     }
 
@@ -317,30 +354,30 @@ impl Consumer {
     #[inline]
     pub fn count_batch(&self, events: u64) {
         let counters = &self.entry().counters;
-        counters.events.store(counters.events.load(Ordering::Relaxed) + events, Ordering::Relaxed);
-        counters.batches.store(counters.batches.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
+        counters.events.store(counters.events.load(Ordering::Relaxed).wrapping_add(events), Ordering::Relaxed);
+        counters.batches.store(counters.batches.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
     }
 
     /// Counts one wait that took `blocked_ns`.
     pub fn count_wait(&self, blocked_ns: u64) {
         let counters = &self.entry().counters;
-        counters.waits.store(counters.waits.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
-        counters.blocked_ns.store(counters.blocked_ns.load(Ordering::Relaxed) + blocked_ns, Ordering::Relaxed);
+        counters.waits.store(counters.waits.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
+        counters.blocked_ns.store(counters.blocked_ns.load(Ordering::Relaxed).wrapping_add(blocked_ns), Ordering::Relaxed);
     }
 
     /// Counts `events` that it was lapped by.
     pub fn count_missed(&self, events: u64) {
         let counters = &self.entry().counters;
-        counters.missed.store(counters.missed.load(Ordering::Relaxed) + events, Ordering::Relaxed);
+        counters.missed.store(counters.missed.load(Ordering::Relaxed).wrapping_add(events), Ordering::Relaxed);
     }
 }
 
 /// The highest sequence claimed (multi) or published (single): where a joiner starts after.
 pub fn cursor(segment: &Segment) -> i64 {
-    match segment.geometry().kind {
+    sane(match segment.geometry().kind {
         ProducerKind::Single => segment.cursor().published.load(Ordering::Acquire),
         ProducerKind::Multi => segment.cursor().claimed.load(Ordering::Acquire),
-    }
+    })
 }
 
 /// Takes the place of a durable consumer, or of one that has not come, away. False when nobody has that name.
@@ -358,14 +395,18 @@ pub fn forget(segment: &Arc<Segment>, name: &str) -> Result<bool, LeaveError> {
     if !segment.take_byte(consumer_byte(index)) {
         return Ok(false);
     }
+    crash_point!("forget.byte");
     consumer.free();
     Ok(true)
 }
 
-/// The entry that has `name`, held or live.
+/// The entry that has `name`, held or live. One that is free may still have the name of who left it.
 pub fn find(segment: &Segment, name: &str) -> Option<usize> {
     let taken = segment.registry().taken.load(Ordering::Acquire);
-    (0..MAX_CONSUMERS).find(|&index| taken & (1 << index) != 0 && name_of(segment.consumer(index)) == name)
+    let is_free = |index: usize| segment.consumer(index).identity.state.load(Ordering::Acquire) == FREE;
+    (0..MAX_CONSUMERS)
+        .filter(|&index| taken & (1 << index) != 0 && !is_free(index))
+        .find(|&index| name_of(segment.consumer(index)) == name)
 }
 
 /// The entries that depend on the one at `index`, a bit each.
@@ -380,14 +421,27 @@ pub fn dependents(segment: &Segment, index: usize) -> u64 {
 /// A free entry, whose byte this process has from here on. One that was taken by somebody who died before it said
 /// anything is free too.
 fn take_entry(segment: &Segment) -> Result<usize, JoinError> {
+    if let Some(index) = take_free_entry(segment) {
+        return Ok(index);
+    }
+    // The dead whom nobody waits for were not let go yet.
+    for index in 0..MAX_CONSUMERS {
+        recovery::recover_consumer(segment, index);
+    }
+    recovery::bury(segment);
+    take_free_entry(segment).ok_or(JoinError::RegistryFull)
+}
+
+fn take_free_entry(segment: &Segment) -> Option<usize> {
     let taken = &segment.registry().taken;
     (0..MAX_CONSUMERS)
         .filter(|&index| segment.consumer(index).identity.state.load(Ordering::Acquire) == FREE)
         .find(|&index| segment.take_byte(consumer_byte(index)))
         .inspect(|&index| {
+            crash_point!("join.byte");
             taken.fetch_or(1 << index, Ordering::AcqRel);
+            crash_point!("join.taken");
         })
-        .ok_or(JoinError::RegistryFull)
 }
 
 fn check_name(name: &str) -> Result<(), JoinError> {

@@ -5,16 +5,31 @@
 #![allow(clippy::disallowed_types)]
 
 #[cfg(not(loom))]
+use std::sync as imported;
+#[cfg(not(loom))]
 pub use std::sync::{
     Mutex,
-    atomic::{AtomicI64, AtomicU32, AtomicU64, Ordering, fence},
+    atomic::{Ordering, fence},
 };
 
 #[cfg(loom)]
+use loom::sync as imported;
+#[cfg(loom)]
 pub use loom::sync::{
     Mutex,
-    atomic::{AtomicI64, AtomicU32, AtomicU64, Ordering, fence},
+    atomic::{Ordering, fence},
 };
+
+// Aliases, since the lint that keeps atomics in this file looks through a re-export.
+
+/// An atomic `i64`.
+pub type AtomicI64 = imported::atomic::AtomicI64;
+/// An atomic `u32`.
+pub type AtomicU32 = imported::atomic::AtomicU32;
+/// An atomic `u64`.
+pub type AtomicU64 = imported::atomic::AtomicU64;
+/// An atomic pointer.
+pub type AtomicPtr<T> = imported::atomic::AtomicPtr<T>;
 
 /// Orders every earlier store before every later load, on this thread and against every other thread
 /// that passes the same barrier (Dekker's pattern: arm and check, join and read, claim and scan).

@@ -3,6 +3,7 @@
 //! Source: LMAX Disruptor 4.0, `WaitStrategy` and its implementations. Differs: every wait, of a
 //! producer too, takes a deadline and an alert; a blocking wait sleeps whatever it waits for.
 
+use crate::crash::crash_point;
 use crate::futex::SLEEPER;
 use crate::planted::{self, Twin};
 use crate::recovery;
@@ -82,6 +83,13 @@ pub struct Alert(Arc<AtomicU32>);
 impl Default for Alert {
     fn default() -> Self {
         Self(Arc::new(AtomicU32::new(0)))
+    }
+}
+
+impl PartialEq for Alert {
+    /// Whether it is the same alert, not whether it is raised as well.
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
     }
 }
 
@@ -257,7 +265,9 @@ impl<C: Condition> Waiter<'_, C> {
             if let Some(outcome) = self.look_for_the_dead(blocker) {
                 return outcome;
             }
+            crash_point!("wait.decided");
             self.segment.futex(blocker).sleep(ticket, self.nap(left));
+            crash_point!("wait.slept");
         }
     }
 

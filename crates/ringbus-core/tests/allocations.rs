@@ -62,7 +62,9 @@ fn a_claim_a_publish_and_a_poll_allocate_nothing() {
         let mut poller = EventPoller::new(join(&segment, "c"));
         let allocated = count(|| {
             for round in 0..EVENTS / 512 {
-                (0..256).for_each(|_| assert!(producer.try_send(1).is_some()));
+                for _ in 0..256 {
+                    assert!(producer.try_send(1).is_some());
+                }
                 let high = producer.try_claim(256).unwrap();
                 if round % 8 == 0 {
                     producer.abort(high - 255, high);
@@ -134,7 +136,9 @@ fn a_processor_allocates_nothing() {
             })
         });
         start.wait();
-        (0..EVENTS).for_each(|_| assert!(producer.send(1, WaitStrategy::BLOCKING) >= 0));
+        for _ in 0..EVENTS {
+            assert!(producer.send(1, WaitStrategy::BLOCKING) >= 0);
+        }
         assert_eq!(thread.join().unwrap(), 0, "{kind:?}");
     }
 }

@@ -42,6 +42,7 @@ fn has_room(producer: &Producer, count: i64) -> bool {
     .is_ok()
 }
 
+#[allow(clippy::unnecessary_wraps, reason = "a wait takes an optional deadline")]
 fn soon(milliseconds: u64) -> Option<Instant> {
     Some(Instant::now() + Duration::from_millis(milliseconds))
 }
@@ -149,12 +150,16 @@ fn a_claim_may_be_published_in_parts() {
         let (segment, mut producer) = ring(kind, 16);
         let barrier = SequenceBarrier::new(&segment, 0, Alert::default());
         producer.try_claim(10).unwrap();
-        (0..5).for_each(|sequence| producer.publish(sequence, sequence));
+        for sequence in 0..5 {
+            producer.publish(sequence, sequence);
+        }
         assert_eq!(
             barrier.wait_for(0, i64::MAX, WaitStrategy::BLOCKING, None),
             Outcome::Ready(4)
         );
-        (5..10).for_each(|sequence| producer.publish(sequence, sequence));
+        for sequence in 5..10 {
+            producer.publish(sequence, sequence);
+        }
         assert_eq!(
             barrier.wait_for(0, i64::MAX, WaitStrategy::BLOCKING, None),
             Outcome::Ready(9)
@@ -172,7 +177,9 @@ fn a_consumer_stops_before_a_gap() {
     let available: Vec<i64> = (0..7).filter(|&sequence| segment.is_available(sequence)).collect();
     assert_eq!(available, [3, 5]);
     assert!(!is_readable(&segment, 0));
-    (0..3).for_each(|sequence| producer.publish(sequence, sequence));
+    for sequence in 0..3 {
+        producer.publish(sequence, sequence);
+    }
     assert_eq!(
         SequenceBarrier::new(&segment, 0, Alert::default()).poll(0, i64::MAX),
         Ok(3)
@@ -425,7 +432,9 @@ fn a_halt_before_during_or_after_the_start_ends_the_thread() {
         }
         let (thread, journal) = start(join(&segment, "c"), &alert, STRATEGIES[run % 5], None);
         if run % 3 == 1 {
-            (0..run).for_each(|_| std::hint::spin_loop());
+            for _ in 0..run {
+                std::hint::spin_loop();
+            }
         }
         alert.raise(&segment);
         thread.join().unwrap().unwrap();
@@ -536,9 +545,13 @@ fn a_start_a_publish_and_a_drain_at_once_lose_nothing() {
         let consumer = join(&segment, "c");
         let (index, alert) = (consumer.index(), Alert::default());
         let early = if run % 4 < 2 { 5 } else { 0 };
-        (0..early).for_each(|value| assert!(producer.try_send(value).is_some()));
+        for value in 0..early {
+            assert!(producer.try_send(value).is_some());
+        }
         let (thread, journal) = start(consumer, &alert, STRATEGIES[run % 5], None);
-        (early..10).for_each(|value| assert!(producer.try_send(value).is_some()));
+        for value in early..10 {
+            assert!(producer.try_send(value).is_some());
+        }
         drain(&segment, index, &alert);
         thread.join().unwrap().unwrap();
         let sequences: Vec<i64> = journal
@@ -751,7 +764,9 @@ fn many_producers_and_consumers_agree_on_every_event() {
             .into_iter()
             .map(|own| thread::spawn(move || publish_events(own, EACH)))
             .collect();
-        publishers.into_iter().for_each(|publisher| publisher.join().unwrap());
+        for publisher in publishers {
+            publisher.join().unwrap();
+        }
         assert!(consumers.into_iter().all(|consumer| consumer.join().unwrap() == 0));
     }
 }
@@ -879,7 +894,9 @@ fn a_reader_that_was_lapped_is_told_so_on_both_kinds_of_rings() {
     for kind in KINDS {
         let (segment, mut producer) = ring(kind, 8);
         let reader = Consumer::join(&segment, "ui", false, Start::Latest).unwrap();
-        (0..20).for_each(|value| assert!(producer.try_send(value).is_some()));
+        for value in 0..20 {
+            assert!(producer.try_send(value).is_some());
+        }
         let Outcome::Ready(_) = barrier(&reader).wait_for(0, 4, WaitStrategy::BLOCKING, soon(1_000)) else {
             panic!("a lapped reader waits for what will never come again");
         };

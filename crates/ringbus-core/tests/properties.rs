@@ -237,7 +237,9 @@ fn run(kind: ProducerKind, capacity: i64, start: i64, steps: &[Step]) {
         model: Model::new(kind, capacity, start),
         value: 0,
     };
-    steps.iter().for_each(|step| run.step(step));
+    for step in steps {
+        run.step(step);
+    }
 }
 
 fn starts() -> impl Strategy<Value = i64> {

@@ -1,6 +1,6 @@
 //! The protocol on the real machine: litmus tests, checksums under joins, leaves and failed claims.
 //!
-//! RINGBUS_ROUNDS says how many rounds or events; `make stress` asks for 10^7, `make tsan` runs them under
+//! `RINGBUS_ROUNDS` says how many rounds or events; `make stress` asks for 10^7, `make tsan` runs them under
 //! ThreadSanitizer, which sees every plain access to a slot.
 #![cfg(not(loom))]
 
@@ -113,7 +113,9 @@ fn litmus_message_passing_through_a_chain_of_two_consumers() {
             of_producer.set(claimed);
             producer.publish(claimed, claimed);
         }
-        threads.into_iter().for_each(|thread| thread.join().unwrap());
+        for thread in threads {
+            thread.join().unwrap();
+        }
     }
 }
 
@@ -165,9 +167,9 @@ fn litmus_store_buffering_with_the_cost_on_one_side() {
     let write = |own: usize, round: i64| {
         words[own].0.store(round as u64 + 1, Ordering::Relaxed);
         if own == 0 {
-            light_barrier(asymmetric)
+            light_barrier(asymmetric);
         } else {
-            heavy_barrier(asymmetric)
+            heavy_barrier(asymmetric);
         }
     };
     let missed = |other: usize, round: i64| words[other].0.load(Ordering::Relaxed) <= round as u64;
@@ -184,9 +186,9 @@ fn meet(met: &[Arc<AtomicU64>; 2], own: usize, step: u64) {
     while met[1 - own].load(Ordering::Acquire) < step {
         turns += 1;
         if turns.is_multiple_of(64) {
-            thread::yield_now()
+            thread::yield_now();
         } else {
-            std::hint::spin_loop()
+            std::hint::spin_loop();
         }
     }
 }
@@ -270,7 +272,9 @@ fn checksums(kind: ProducerKind, producers: usize, consumers: usize, chained: bo
             thread::spawn(move || publish_rows(own, number * each..(number + 1) * each, number + 1, fail))
         })
         .collect();
-    writers.into_iter().for_each(|writer| writer.join().unwrap());
+    for writer in writers {
+        writer.join().unwrap();
+    }
     let expected = (events, (0..events).fold(0, u64::wrapping_add), 0);
     assert!(readers.into_iter().all(|reader| reader.join().unwrap() == expected));
 }
@@ -317,12 +321,16 @@ fn joins_and_leaves_under_load_lose_nothing() {
             .zip(own)
             .map(|(number, own)| thread::spawn(move || publish_rows(own, number * each..(number + 1) * each, 1, false)))
             .collect();
-        writers.into_iter().for_each(|writer| writer.join().unwrap());
+        for writer in writers {
+            writer.join().unwrap();
+        }
         assert_eq!(
             resident.join().unwrap(),
             (events, (0..events).fold(0, u64::wrapping_add), 0)
         );
-        guests.into_iter().for_each(|guest| guest.join().unwrap());
+        for guest in guests {
+            guest.join().unwrap();
+        }
     }
 }
 
@@ -352,7 +360,9 @@ fn producers_without_consumers_do_not_meet_in_a_slot() {
         .into_iter()
         .map(|own| thread::spawn(move || publish_rows(own, 0..each, 1, false)))
         .collect();
-    writers.into_iter().for_each(|writer| writer.join().unwrap());
+    for writer in writers {
+        writer.join().unwrap();
+    }
     let last = cursor(&segment);
     assert_eq!(last, 2 * each as i64 - 1);
     assert!((last - 1..=last).all(|sequence| segment.is_available(sequence)));
@@ -440,7 +450,9 @@ fn a_drain_loses_nothing() {
             .into_iter()
             .map(|mut own| thread::spawn(move || (0..10).for_each(|value| assert!(own.send(value, WAITS[1]) >= 0))))
             .collect();
-        writers.into_iter().for_each(|writer| writer.join().unwrap());
+        for writer in writers {
+            writer.join().unwrap();
+        }
         let target = cursor(&segment);
         let mut done = Done {
             segment: &segment,

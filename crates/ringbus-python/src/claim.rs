@@ -115,6 +115,16 @@ impl Claim {
         }
     }
 
+    /// Takes what is open out of the claim; nothing where it is not open.
+    fn close(&self) -> Option<(i64, i64, Given)> {
+        let state = self.state.get_mut();
+        let State::Open { low, high, .. } = *state else { return None };
+        match std::mem::replace(state, State::Done { low, high }) {
+            State::Open { given, .. } => Some((low, high, given)),
+            State::New | State::Done { .. } => None,
+        }
+    }
+
     fn abort(&self, low: i64, high: i64) {
         self.ring.open_claim.set(false);
         self.ring.abort(low, high);
@@ -198,10 +208,10 @@ impl Claim {
         traceback: &Bound<'_, PyAny>,
     ) -> PyResult<bool> {
         let _ = (error, traceback);
-        let State::Open { low, high, given } = std::mem::replace(self.state.get_mut(), State::New) else {
-            return Err(self.misused(py, "is not open"));
-        };
-        self.ring.check_fork(py)?;
+        let Some((low, high, given)) = self.close() else { return Err(self.misused(py, "is not open")) };
+        if let Err(forked) = self.ring.check_fork(py) {
+            return if kind.is_none() { Err(forked) } else { Ok(false) };
+        }
         let kept = self.take_back(given, low);
         if !kind.is_none() {
             self.abort(low, high);
@@ -250,9 +260,13 @@ impl Claim {
 }
 
 impl Drop for Claim {
-    /// A claim that was made and never left is given back.
+    /// A claim that was made and never left is given back; who keeps its event or array cannot write the slots any more.
     fn drop(&mut self) {
-        if let State::Open { low, high, .. } = *self.state.get_mut() {
+        if self.ring.is_forked() {
+            return;
+        }
+        if let Some((low, high, given)) = self.close() {
+            let _ = self.take_back(given, low);
             self.abort(low, high);
         }
     }

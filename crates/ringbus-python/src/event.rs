@@ -7,15 +7,9 @@
 //! Both types are made from specs by hand: the class has no dictionary and no garbage collector's header, and its
 //! instances are as long as their schema says. The metaclass has one word more than `type`, which holds the class's
 //! schema. So an event keeps its class alive, and the class its schema.
-#![expect(
-    clippy::disallowed_types,
-    reason = "types of the interpreter, no part of the protocol that loom checks"
-)]
-
 use std::ffi::{c_int, c_uint, c_void};
 use std::ptr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicPtr, Ordering};
 
 use numpy::PY_ARRAY_API;
 use numpy::npyffi::PyArray_Descr;
@@ -24,6 +18,7 @@ use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple, PyType};
+use ringbus_core::sync::{AtomicPtr, Ordering};
 
 use crate::field::{getter, raise, set_field};
 use crate::schema::{Schema, SchemaInner};

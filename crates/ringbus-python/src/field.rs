@@ -848,13 +848,19 @@ unsafe extern "C" fn get_text(event: *mut ffi::PyObject, closure: *mut c_void) -
         let field = &*closure.cast::<Field>();
         let place = data_of(event).add(field.offset);
         if field.size > Texts::LONGEST {
-            return field.decode(place);
+            // Decoders look at their input more than once, and another process may write the slot meanwhile.
+            let copy = std::slice::from_raw_parts(place, field.size).to_vec();
+            return field.decode(copy.as_ptr());
         }
         let words = Texts::words(place, field.size);
         if let Some(text) = field.texts.get_mut().as_ref().and_then(|texts| texts.find(&words)) {
             return ffi::Py_NewRef(text.as_ptr());
         }
-        let text = field.decode(place);
+        // Copied once: what is kept under these words is what was read, even if somebody writes the slot meanwhile.
+        let mut copy = [0_u8; Texts::LONGEST];
+        ptr::copy_nonoverlapping(place, copy.as_mut_ptr(), field.size);
+        let words = Texts::words(copy.as_ptr(), field.size);
+        let text = field.decode(copy.as_ptr());
         if !text.is_null() {
             let py = Python::assume_attached();
             let kept = Bound::from_borrowed_ptr(py, text).unbind();

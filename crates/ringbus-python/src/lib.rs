@@ -1,5 +1,6 @@
 //! The binding: one file a class, and no algorithm.
 
+mod call;
 mod cell;
 mod claim;
 mod enter;

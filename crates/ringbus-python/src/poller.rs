@@ -352,7 +352,9 @@ impl Poller {
 
     /// Leaves the ring: producers do not wait for it any more, and a wait of another thread in it ends.
     fn close(&self, py: Python<'_>) -> PyResult<()> {
+        self.reader.ring.check_fork(py)?;
         self.reader.leave(py)?;
+        self.reader.ring.remove_closing(&self.reader.alert);
         self.reader.alert.raise(&self.reader.ring.segment);
         Ok(())
     }
@@ -364,5 +366,11 @@ impl Poller {
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
         visit.call(&self.reader.handle)
+    }
+}
+
+impl Drop for Poller {
+    fn drop(&mut self) {
+        self.reader.ring.remove_closing(&self.reader.alert);
     }
 }

@@ -3,6 +3,7 @@
 //!
 //! Source: LMAX Disruptor 4.0, `BatchEventProcessor` and `WorkProcessor`.
 
+use crate::call::{self, Vectorcall};
 use crate::cell::GilCell;
 use crate::event;
 use crate::reader::{Reader, ReaderFacts};
@@ -152,26 +153,25 @@ impl Processor {
         } else {
             self.handle_events(py, first, last)
         };
+        let (Ok((events, _)) | Err((events, _))) = handled;
+        if events > 0 {
+            self.reader.count_batch(events);
+        }
         match handled {
-            Ok((events, done)) => {
-                if events > 0 {
-                    self.reader.count_batch(events);
-                }
-                match self.reader.commit(py, done.max(self.reader.sequence())) {
-                    Ok(()) => Flow::Continue,
-                    Err(error) => self.failed(py, error, done, None),
-                }
-            }
-            Err(done) => {
+            Ok((_, done)) => match self.reader.commit(py, done.max(self.reader.sequence())) {
+                Ok(()) => Flow::Continue,
+                Err(error) => self.failed(py, error, done, None),
+            },
+            Err((_, done)) => {
                 self.reader.commit_quietly(done.max(self.reader.sequence()));
                 Flow::Stop
             }
         }
     }
 
-    /// Hands `first..=last` out one by one. Gives the events handled and the last sequence done, or, to
-    /// stop, the last sequence done.
-    fn handle_events(&self, py: Python<'_>, first: i64, last: i64) -> Result<(u64, i64), i64> {
+    /// Hands `first..=last` out one by one. Gives the events handled and the last sequence done; as an error, to
+    /// stop.
+    fn handle_events(&self, py: Python<'_>, first: i64, last: i64) -> Result<(u64, i64), (u64, i64)> {
         let ring = self.ring();
         let plain = self.arity == 1
             && ring.kinds.len() == 1
@@ -181,38 +181,38 @@ impl Processor {
         let end = if plain { last } else { self.last_taken(py, first, last) };
         if let Some(hook) = &self.hooks.on_batch_start {
             let size = (first..=end).filter(|&sequence| self.is_taken(py, sequence)).count();
-            if size > 0 && self.call_hook(py, hook, (size,), first) == Flow::Stop {
-                return Err(first - 1);
+            if size > 0 && self.call_hook(py, hook, Some(size as i64), first) == Flow::Stop {
+                return Err((0, first - 1));
             }
         }
         if plain { self.each::<true>(py, first, end, last) } else { self.each::<false>(py, first, end, last) }
     }
 
     #[inline(always)]
-    fn each<const PLAIN: bool>(&self, py: Python<'_>, first: i64, end: i64, last: i64) -> Result<(u64, i64), i64> {
+    fn each<const PLAIN: bool>(&self, py: Python<'_>, first: i64, end: i64, last: i64) -> Result<(u64, i64), (u64, i64)> {
         let callable = self.callable.as_ptr();
         // SAFETY: attached; the callable is alive as long as `self`.
-        let call = unsafe { ffi::PyVectorcall_Function(callable) }.unwrap_or(ffi::PyObject_Vectorcall);
+        let call = unsafe { call::function_of(callable) };
         let mut events = 0;
         for sequence in first..=end {
             if !PLAIN && !self.is_taken(py, sequence) {
                 continue;
             }
             if self.reader.alert.is_raised() {
-                return Err(sequence - 1);
+                return Err((events, sequence - 1));
             }
             self.in_hand.set(sequence);
-            let flow = if self.ring().objects.is_some() {
+            let slot = self.ring().segment.slot(sequence);
+            if !PLAIN && self.reader.counts_latency() {
+                self.reader.count_latency(slot, self.reader.now());
+            }
+            let flow = if !PLAIN && self.ring().objects.is_some() {
                 self.call_object(py, call, sequence, sequence == end)
             } else {
-                let slot = self.ring().segment.slot(sequence);
-                if !PLAIN && self.reader.counts_latency() {
-                    self.reader.count_latency(slot, self.reader.now());
-                }
                 self.call_event::<PLAIN>(py, call, sequence, slot, sequence == end)
             };
             if flow == Flow::Stop {
-                return Err(sequence - 1);
+                return Err((events, sequence - 1));
             }
             events += 1;
         }
@@ -224,7 +224,7 @@ impl Processor {
     fn call_event<const PLAIN: bool>(
         &self,
         py: Python<'_>,
-        call: ffi::vectorcallfunc,
+        call: Vectorcall,
         sequence: i64,
         slot: *mut u8,
         end_of_batch: bool,
@@ -247,7 +247,7 @@ impl Processor {
             }
             let result = if PLAIN {
                 let mut arguments = [ptr::null_mut(), view];
-                call(self.callable.as_ptr(), arguments.as_mut_ptr().add(1), 1 | OFFSET, ptr::null_mut())
+                call::vectorcall(call, self.callable.as_ptr(), arguments.as_mut_ptr().add(1), 1 | OFFSET)
             } else {
                 self.call_with(call, view, sequence, end_of_batch)
             };
@@ -269,7 +269,7 @@ impl Processor {
         }
     }
 
-    fn call_object(&self, py: Python<'_>, call: ffi::vectorcallfunc, sequence: i64, end_of_batch: bool) -> Flow {
+    fn call_object(&self, py: Python<'_>, call: Vectorcall, sequence: i64, end_of_batch: bool) -> Flow {
         let object = self.ring().object(sequence).clone_ref(py);
         // SAFETY: attached; the object is alive.
         let result = unsafe { self.call_with(call, object.as_ptr(), sequence, end_of_batch) };
@@ -284,7 +284,7 @@ impl Processor {
 
     unsafe fn call_with(
         &self,
-        call: ffi::vectorcallfunc,
+        call: Vectorcall,
         first: *mut ffi::PyObject,
         sequence: i64,
         end_of_batch: bool,
@@ -297,8 +297,8 @@ impl Processor {
             }
             let end = if end_of_batch { ffi::Py_True() } else { ffi::Py_False() };
             let mut arguments = [ptr::null_mut(), first, number, end];
-            let result =
-                call(self.callable.as_ptr(), arguments.as_mut_ptr().add(1), self.arity | OFFSET, ptr::null_mut());
+            let arguments = arguments.as_mut_ptr().add(1);
+            let result = call::vectorcall(call, self.callable.as_ptr(), arguments, self.arity | OFFSET);
             ffi::Py_XDECREF(number);
             result
         }
@@ -332,7 +332,9 @@ impl Processor {
     /// Asks the policy; no error means that the handler declined.
     #[cold]
     fn refused(&self, py: Python<'_>, error: Option<PyErr>, sequence: i64, event: Option<Py<PyAny>>) -> Flow {
-        let answer = self.on_error.call1(py, (error.map(|error| error.into_value(py)), sequence, event));
+        let error = error.map_or_else(|| py.None(), |error| error.into_value(py).into_any());
+        let event = event.unwrap_or_else(|| py.None());
+        let answer = number(py, sequence).and_then(|at| call::call(py, &self.on_error, [&error, &at, &event]));
         match answer.and_then(|answer| answer.is_truthy(py)) {
             Ok(true) => Flow::Continue,
             Ok(false) => Flow::Stop,
@@ -344,25 +346,25 @@ impl Processor {
     }
 
     /// Hands `first..=last` out as arrays, cut at the wrap, at Pads and where the type changes.
-    fn handle_runs(&self, py: Python<'_>, first: i64, last: i64) -> Result<(u64, i64), i64> {
+    fn handle_runs(&self, py: Python<'_>, first: i64, last: i64) -> Result<(u64, i64), (u64, i64)> {
         let (mut next, mut events) = (first, 0);
         while let Some((low, high)) = self.next_run(py, next, last) {
             if self.reader.alert.is_raised() {
-                return Err(low - 1);
+                return Err((events, low - 1));
             }
             self.in_hand.set(low);
             let size = high - low + 1;
             if let Some(hook) = &self.hooks.on_batch_start
-                && self.call_hook(py, hook, (size,), low) == Flow::Stop
+                && self.call_hook(py, hook, Some(size), low) == Flow::Stop
             {
-                return Err(low - 1);
+                return Err((events, low - 1));
             }
             if self.reader.counts_latency() {
                 let now = self.reader.now();
                 (low..=high).for_each(|sequence| self.reader.count_latency(self.ring().segment.slot(sequence), now));
             }
             if self.handle_run(py, low, size) == Flow::Stop {
-                return Err(low - 1);
+                return Err((events, low - 1));
             }
             events += size as u64;
             next = high + 1;
@@ -401,11 +403,13 @@ impl Processor {
         let result = self.call_batch(py, &array, low);
         let raised = result.is_err();
         let flow = self.batch_outcome(py, result, low, &array);
-        if view::references(&array) > 1 && !raised {
+        // A failure that halts has the array in its traceback, and the slots stay uncommitted.
+        let released = !raised || flow == Flow::Continue;
+        if view::references(&array) > 1 && released {
             return self.kept(py, low);
         }
         drop(array);
-        if view::references(&lease) > 1 && !raised {
+        if view::references(&lease) > 1 && released {
             return self.kept(py, low);
         }
         if !raised {
@@ -415,7 +419,10 @@ impl Processor {
     }
 
     fn call_batch(&self, py: Python<'_>, array: &Py<PyAny>, first: i64) -> PyResult<Py<PyAny>> {
-        if self.arity == 1 { self.callable.call1(py, (array,)) } else { self.callable.call1(py, (array, first)) }
+        if self.arity == 1 {
+            return call::call(py, &self.callable, [array]);
+        }
+        call::call(py, &self.callable, [array, &number(py, first)?])
     }
 
     fn batch_outcome(&self, py: Python<'_>, result: PyResult<Py<PyAny>>, low: i64, array: &Py<PyAny>) -> Flow {
@@ -436,17 +443,17 @@ impl Processor {
     }
 
     /// For a consumer that does not gate: each event is copied first, so that none is torn.
-    fn handle_copies(&self, py: Python<'_>, first: i64, last: i64) -> Result<(u64, i64), i64> {
+    fn handle_copies(&self, py: Python<'_>, first: i64, last: i64) -> Result<(u64, i64), (u64, i64)> {
         if self.batch {
             return self.handle_copied_run(py, first, last);
         }
         let callable = self.callable.as_ptr();
         // SAFETY: attached; the callable is alive as long as `self`.
-        let call = unsafe { ffi::PyVectorcall_Function(callable) }.unwrap_or(ffi::PyObject_Vectorcall);
+        let call = unsafe { call::function_of(callable) };
         let mut events = 0;
         for sequence in first..=last {
             if self.reader.alert.is_raised() {
-                return Err(sequence - 1);
+                return Err((events, sequence - 1));
             }
             // Read before the copy is checked, so that both are of this lap.
             let pad = self.ring().segment.is_pad(sequence);
@@ -460,7 +467,7 @@ impl Processor {
             self.in_hand.set(sequence);
             self.reader.count_latency(slot, self.reader.now());
             if self.call_event::<false>(py, call, sequence, slot, sequence == last) == Flow::Stop {
-                return Err(sequence - 1);
+                return Err((events, sequence - 1));
             }
             events += 1;
         }
@@ -468,7 +475,7 @@ impl Processor {
     }
 
     /// Copies as many slots of one type as are readable into memory of the batch's own.
-    fn handle_copied_run(&self, py: Python<'_>, first: i64, last: i64) -> Result<(u64, i64), i64> {
+    fn handle_copied_run(&self, py: Python<'_>, first: i64, last: i64) -> Result<(u64, i64), (u64, i64)> {
         const MOST: i64 = 1024;
         let (ring, bytes) = (self.ring(), self.ring().slot.bytes);
         let last = last.min(first + MOST - 1);
@@ -512,13 +519,13 @@ impl Processor {
         let result = self.call_batch(py, &array, begin);
         match self.batch_outcome(py, result, begin, &array) {
             Flow::Continue => Ok((count as u64, next - 1)),
-            Flow::Stop => Err(begin - 1),
+            Flow::Stop => Err((0, begin - 1)),
         }
     }
 
-    fn failed_run(&self, py: Python<'_>, error: PyErr, first: i64) -> Result<(u64, i64), i64> {
+    fn failed_run(&self, py: Python<'_>, error: PyErr, first: i64) -> Result<(u64, i64), (u64, i64)> {
         self.failed(py, error, first, None);
-        Err(first - 1)
+        Err((0, first - 1))
     }
 
     /// Takes the next sequence that no other worker has, and handles it when it is there.
@@ -577,7 +584,7 @@ impl Processor {
         } else {
             self.reader.own_event(py, self.ring().segment.slot(sequence))?
         };
-        let value = if callable { key.call1(py, (event,))? } else { event.bind(py).getattr(key.bind(py).cast()?)?.unbind() };
+        let value = if callable { call::call(py, key, [&event])? } else { event.bind(py).getattr(key.bind(py).cast()?)?.unbind() };
         Ok(value.bind(py).hash()? as u64)
     }
 
@@ -585,14 +592,13 @@ impl Processor {
         (first..=last).rev().find(|&sequence| self.is_taken(py, sequence)).unwrap_or(first - 1)
     }
 
-    fn call_hook<'py>(
-        &self,
-        py: Python<'py>,
-        hook: &Py<PyAny>,
-        arguments: impl pyo3::call::PyCallArgs<'py>,
-        sequence: i64,
-    ) -> Flow {
-        match hook.call1(py, arguments) {
+    /// Calls a life-cycle method, with the number it takes if it takes one.
+    fn call_hook(&self, py: Python<'_>, hook: &Py<PyAny>, argument: Option<i64>, sequence: i64) -> Flow {
+        let answer = match argument {
+            Some(argument) => number(py, argument).and_then(|argument| call::call(py, hook, [&argument])),
+            None => call::call(py, hook, []),
+        };
+        match answer {
             Ok(_) => Flow::Continue,
             Err(error) => self.failed(py, error, sequence, None),
         }
@@ -604,7 +610,7 @@ impl Processor {
         }
         self.started.set(true);
         match &self.hooks.on_start {
-            Some(hook) => self.call_hook(py, hook, (), self.reader.sequence()),
+            Some(hook) => self.call_hook(py, hook, None, self.reader.sequence()),
             None => Flow::Continue,
         }
     }
@@ -615,7 +621,7 @@ impl Processor {
         }
         self.shut_down.set(true);
         if let Some(hook) = &self.hooks.on_shutdown {
-            self.call_hook(py, hook, (), self.reader.sequence());
+            self.call_hook(py, hook, None, self.reader.sequence());
         }
     }
 
@@ -629,8 +635,8 @@ impl Processor {
     /// Whether a wait that ended so may go on: not when what it depends on has died, or the ring is gone.
     fn goes_on(&self, py: Python<'_>, outcome: Outcome<()>) -> PyResult<bool> {
         if let Outcome::Died(index) = outcome {
-            self.failed(py, self.reader.died(py, index), self.wanted(), None);
-            return Ok(false);
+            // No policy goes on from this.
+            return Err(self.reader.died(py, index));
         }
         if outcome == Outcome::Alerted && self.ring().shared && !self.reader.alert.is_raised() {
             self.ring().check(py)?;
@@ -649,7 +655,7 @@ impl Processor {
                     }
                     if outcome == Outcome::TimedOut
                         && let Some(hook) = &self.hooks.on_timeout
-                        && self.call_hook(py, hook, (self.wanted() - 1,), self.wanted() - 1) == Flow::Stop
+                        && self.call_hook(py, hook, Some(self.wanted() - 1), self.wanted() - 1) == Flow::Stop
                     {
                         break;
                     }
@@ -659,6 +665,10 @@ impl Processor {
         }
         Ok(())
     }
+}
+
+fn number(py: Python<'_>, number: i64) -> PyResult<Py<PyAny>> {
+    Ok(number.into_pyobject(py)?.into_any().unbind())
 }
 
 const OFFSET: usize = ffi::PY_VECTORCALL_ARGUMENTS_OFFSET;
@@ -823,6 +833,9 @@ impl Processor {
         visit.call(&self.reader.handle)?;
         visit.call(&self.callable)?;
         visit.call(&self.on_error)?;
+        if let Share::Key { key, .. } = &self.share {
+            visit.call(key)?;
+        }
         let hooks = &self.hooks;
         for hook in [&hooks.on_start, &hooks.on_shutdown, &hooks.on_timeout, &hooks.on_batch_start] {
             visit.call(hook)?;
@@ -856,7 +869,7 @@ pub fn run_serial(py: Python<'_>, processors: Vec<Py<Processor>>) -> PyResult<()
 }
 
 fn run_in_turn(py: Python<'_>, processors: &[&Processor]) -> PyResult<()> {
-    let own: u64 = processors.iter().fold(0, |set, processor| set | 1 << processor.reader.index());
+    let own: u64 = processors.iter().fold(0, |set, processor| set | processor.reader.entry_bit());
     let upstream = |processor: &Processor| processor.reader.barrier.get_mut().depends_on() & !own;
     let alike = processors.iter().all(|processor| upstream(processor) == upstream(processors[0]));
     while !processors.iter().any(|processor| processor.reader.alert.is_raised()) {
@@ -887,7 +900,7 @@ fn wait_for_more(py: Python<'_>, first: &Processor, alike: bool) -> PyResult<()>
         && alike
         && let Some(hook) = &first.hooks.on_timeout
     {
-        first.call_hook(py, hook, (first.wanted() - 1,), first.wanted() - 1);
+        first.call_hook(py, hook, Some(first.wanted() - 1), first.wanted() - 1);
     }
     Ok(())
 }

@@ -191,15 +191,15 @@ impl Publisher {
         bytes: usize,
     ) -> Result<bool, Refused> {
         let ring = &*self.ring;
+        // Again: what filled the scratch may have closed the ring, or failed it.
+        ring.check(py)?;
+        ring.check_open_claim(py)?;
         let sequence = if TRY {
-            ring.check(py)?;
-            ring.check_open_claim(py)?;
             match ring.try_claim(py, 1)? {
                 Ok(sequence) => sequence,
                 Err(_) => return Ok(false),
             }
         } else {
-            ring.check_open_claim(py)?;
             match ring.try_claim(py, 1)? {
                 Ok(sequence) => sequence,
                 Err(_) => ring.claim(py, 1, self.timeout)?,
@@ -250,7 +250,7 @@ impl Publisher {
                 sent
             }
             (1, None) if nameless => self.publish_one::<TRY>(py, &value(0)),
-            (2, Some(kind)) if nameless => self.translate::<TRY>(py, kind, &value(1)),
+            (2, Some(kind)) if nameless && is_translator(&value(1)) => self.translate::<TRY>(py, kind, &value(1)),
             _ => Err(Some(self.misused(py, count, &value(0))?)),
         }
     }
@@ -273,7 +273,7 @@ impl Publisher {
                 self.send::<TRY>(py, event::data_of(value.as_ptr()), kind, bytes)
             };
         }
-        if value.is_callable() && !value.is_instance_of::<PyType>() {
+        if is_translator(value) {
             let kind = self.ring.only_kind(py, "publish")?;
             return self.translate::<TRY>(py, kind, value);
         }
@@ -411,6 +411,10 @@ unsafe fn copy_words(source: *const u8, target: *mut u8, bytes: usize) {
             ptr::copy_nonoverlapping(source.add(words * 8), target.add(words * 8), bytes % 8);
         }
     }
+}
+
+fn is_translator(value: &Bound<'_, PyAny>) -> bool {
+    value.is_callable() && !value.is_instance_of::<PyType>()
 }
 
 fn note(py: Python<'_>, error: &PyErr, text: &str) {

@@ -9,6 +9,7 @@ use crate::{enter, errors};
 use hdrhistogram::Histogram;
 use pyo3::prelude::*;
 use ringbus_core::consumer::{Lapped, poll_unless_lapped};
+use ringbus_core::sequence::sane;
 use ringbus_core::wait::{Condition, wait};
 use ringbus_core::sync::Ordering;
 use ringbus_core::{
@@ -199,7 +200,7 @@ impl Reader {
         if let (Some(latency), Some(stamp)) = (&self.latency, self.ring.slot.stamp) {
             // SAFETY: the publish time is inside the slot.
             let published = unsafe { slot.add(stamp).cast::<i64>().read() };
-            latency.get_mut().saturating_record((now - published).max(0) as u64);
+            latency.get_mut().saturating_record(now.saturating_sub(published).max(0) as u64);
         }
     }
 
@@ -249,6 +250,11 @@ impl Reader {
             Seat::Member(consumer) => consumer.index(),
             Seat::Watcher(_) => usize::MAX,
         }
+    }
+
+    /// Its entry as a bit; 0 for a watcher.
+    pub fn entry_bit(&self) -> u64 {
+        u32::try_from(self.index()).ok().and_then(|index| 1_u64.checked_shl(index)).unwrap_or(0)
     }
 
     /// Counts a batch of `events`.
@@ -305,6 +311,7 @@ impl Reader {
             consumer.leave().map_err(|why| errors::leave(py, why, &self.name))?;
         }
         self.left.set(true);
+        self.ring.let_orphans_leave();
         self.ring.clear_done(py)
     }
 
@@ -319,7 +326,8 @@ impl Drop for Reader {
         if let (false, Seat::Member(consumer)) = (self.left.get(), &self.seat)
             && !self.ring.is_forked()
         {
-            let _ = consumer.leave();
+            self.ring.orphans.get_mut().push(consumer.clone());
+            self.ring.let_orphans_leave();
         }
     }
 }
@@ -349,7 +357,7 @@ const WATCHING: WaitStrategy = WaitStrategy::Sleeping { longest: Duration::from_
 fn watcher(ring: &Ring, start: Start) -> Watcher {
     let cursor = registry::cursor(&ring.segment);
     let sequence = match start {
-        Start::At(sequence) => sequence - 1,
+        Start::At(sequence) => sane(sequence.saturating_sub(1)),
         Start::Oldest => (cursor - ring.segment.capacity()).max(ring.segment.before_start()),
         Start::Default | Start::Latest => cursor,
     };

@@ -3,15 +3,16 @@
 use crate::cell::GilCell;
 use crate::schema::{Schema, SchemaInner};
 use crate::waits::{self, WaitFacts};
-use crate::{enter, errors, fork};
-use pyo3::exceptions::PyRuntimeError;
+use crate::{call, enter, errors, fork};
+use pyo3::exceptions::{PyBaseException, PyRuntimeError};
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
-use pyo3::types::{PyList, PyTuple, PyType};
+use pyo3::types::{PyDict, PyList, PyTraceback, PyTuple, PyType};
 use ringbus_core::barrier::Done;
 use ringbus_core::sequencer::{Room, check_count};
 use ringbus_core::sync::{AtomicU32, Ordering};
-use ringbus_core::segment::{Existing, consumer_byte, folder, shared};
+use ringbus_core::layout::LAYOUT_VERSION;
+use ringbus_core::segment::{Existing, SINGLE_PRODUCER_BYTE, consumer_byte, folder, producer_byte, shared};
 use ringbus_core::{
     Alert, ClaimError, Blocker, Geometry, MAX_CONSUMERS, Memory, MultiProducerSequencer, Outcome, Pages, ProducerKind, Segment,
     Sequencer, SingleProducerSequencer, Start, WaitStrategy, recovery, registry, wait,
@@ -112,6 +113,8 @@ pub struct Ring {
     pub open_claim: GilCell<bool>,
     /// Ends the waits of producers, for a close or a failure.
     pub alert: Alert,
+    /// Consumers that were dropped while others depend on them: they leave after those.
+    pub orphans: GilCell<Vec<ringbus_core::Consumer>>,
     /// Whether other processes may take part.
     pub shared: bool,
     /// What ends the waits of pollers when the ring closes.
@@ -120,7 +123,14 @@ pub struct Ring {
     generation: u32,
     /// The process that made it.
     pid: u32,
-    failure: GilCell<Option<Py<PyAny>>>,
+    failure: GilCell<Option<Failure>>,
+}
+
+/// What producers are told, the first of what failed.
+struct Failure {
+    error: Py<PyBaseException>,
+    /// As it was then: each producer's raise begins from here, so that none piles up on another's.
+    traceback: Option<Py<PyTraceback>>,
 }
 
 impl Ring {
@@ -156,14 +166,42 @@ impl Ring {
             return errors::error(py, "RingReplacedError", (self.label.as_str(),));
         }
         match self.failure.get_mut() {
-            Some(failure) => PyErr::from_value(failure.bind(py).clone()),
+            Some(Failure { error, traceback }) => {
+                let error = PyErr::from_value(error.bind(py).clone().into_any());
+                error.set_traceback(py, traceback.as_ref().map(|traceback| traceback.bind(py).clone()));
+                error
+            }
             None => PyRuntimeError::new_err("the ring failed"),
         }
+    }
+
+    /// Refuses what would write to a ring that is attached read-only.
+    fn check_writable(&self, py: Python<'_>, what: &str) -> PyResult<()> {
+        if !self.segment.is_read_only() {
+            return Ok(());
+        }
+        let fact = format!("{} is attached read-only and cannot {what}", self.label);
+        Err(errors::error(py, "ConfigurationError", (fact, "attach without read_only=True")))
     }
 
     /// Has `alert` raised when the ring closes.
     pub fn add_closing(&self, alert: &Alert) {
         self.closing.get_mut().push(alert.clone());
+    }
+
+    /// After a consumer left: so do those that were dropped and on which nobody depends any more.
+    pub fn let_orphans_leave(&self) {
+        let orphans = self.orphans.get_mut();
+        let mut before = usize::MAX;
+        while orphans.len() < before {
+            before = orphans.len();
+            orphans.retain(|orphan| orphan.leave().is_err());
+        }
+    }
+
+    /// Undoes [`Ring::add_closing`].
+    pub fn remove_closing(&self, alert: &Alert) {
+        self.closing.get_mut().retain(|known| known != alert);
     }
 
     fn set_state(&self, bit: u32) {
@@ -393,7 +431,7 @@ impl Ring {
             // A consumer that joined behind an open claim does not vouch for it: its object is a producer's still.
             let published = self.is_single() || self.segment.is_available(next);
             if published && !self.segment.is_pad(next) {
-                result = result.and(clear.callable.call1(py, (self.object(next),)).map(|_| ()));
+                result = result.and(call::call(py, &clear.callable, [self.object(next)]).map(|_| ()));
             }
             consumer.commit(next);
         }
@@ -552,6 +590,44 @@ impl SegmentHandle {
     fn residents(&self) -> Vec<String> {
         residents(&self.segment)
     }
+
+    /// What its header says, by name.
+    fn header<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let geometry = self.segment.geometry();
+        let facts = PyDict::new(py);
+        facts.set_item("layout_version", LAYOUT_VERSION)?;
+        facts.set_item("capacity", geometry.capacity)?;
+        facts.set_item("slot_bytes", geometry.slot_bytes)?;
+        facts.set_item("slot_header_bytes", geometry.slot_header_bytes)?;
+        facts.set_item("stamped", geometry.slot_headers & STAMP != 0)?;
+        facts.set_item("tagged", geometry.slot_headers & TAG != 0)?;
+        facts.set_item("producers", if geometry.kind == ProducerKind::Multi { "multi" } else { "single" })?;
+        facts.set_item("producer_lines", geometry.producers)?;
+        facts.set_item("start", geometry.start)?;
+        facts.set_item("schema_bytes", geometry.schema_bytes)?;
+        facts.set_item("schema_hash", format!("{:016x}", geometry.schema_hash))?;
+        facts.set_item("total_bytes", geometry.offsets().map_or(0, |offsets| offsets.total))?;
+        facts.set_item("instance", format!("{:016x}", self.segment.instance()))?;
+        Ok(facts)
+    }
+
+    /// (line, pid, whether that process is alive, open claims) of each producer that has a line. The one producer of a
+    /// single-producer ring has none.
+    fn producers(&self) -> Vec<(usize, u64, bool, usize)> {
+        let segment = &self.segment;
+        let row = |line: usize| {
+            let words = segment.producer(line);
+            let open = words.intents.iter().filter(|intent| intent.low.load(Ordering::Relaxed) > 0).count();
+            let owner = words.owner.load(Ordering::Acquire);
+            (owner != 0).then(|| (line, owner, segment.is_byte_held(producer_byte(line)), open))
+        };
+        (0..segment.geometry().producers as usize).filter_map(row).collect()
+    }
+
+    /// Whether some process is its one producer now.
+    fn has_single_producer(&self) -> bool {
+        self.segment.is_byte_held(SINGLE_PRODUCER_BYTE)
+    }
 }
 
 /// The names of the shared rings of this user.
@@ -627,6 +703,7 @@ impl RingHandle {
             label: facts.label,
             open_claim: GilCell::new(false),
             alert: Alert::default(),
+            orphans: GilCell::new(Vec::new()),
             closing: GilCell::new(Vec::new()),
             state: AtomicU32::new(0),
             generation: fork::generation(),
@@ -662,12 +739,14 @@ impl RingHandle {
 
     /// The highest sequence published (single) or claimed (multi).
     #[getter]
-    fn cursor(&self) -> i64 {
-        registry::cursor(&self.ring.segment)
+    fn cursor(&self, py: Python<'_>) -> PyResult<i64> {
+        self.ring.check_fork(py)?;
+        Ok(registry::cursor(&self.ring.segment))
     }
 
     /// The highest sequence that is published.
-    fn published(&self) -> i64 {
+    fn published(&self, py: Python<'_>) -> PyResult<i64> {
+        self.ring.check_fork(py)?;
         let segment = &self.ring.segment;
         let mut cursor = registry::cursor(segment);
         if !self.ring.is_single() {
@@ -676,13 +755,14 @@ impl RingHandle {
                 cursor -= 1;
             }
         }
-        cursor
+        Ok(cursor)
     }
 
     /// Free slots now; claimed ones count as taken, published or not.
     #[getter]
-    fn remaining_capacity(&self) -> i64 {
-        match self.ring.producers.get_mut() {
+    fn remaining_capacity(&self, py: Python<'_>) -> PyResult<i64> {
+        self.ring.check_fork(py)?;
+        Ok(match self.ring.producers.get_mut() {
             Producers::Single(sequencer) => sequencer.remaining_capacity(),
             Producers::Multi(sequencer) => sequencer.remaining_capacity(),
             Producers::None => {
@@ -690,26 +770,28 @@ impl RingHandle {
                 let claimed = registry::cursor(segment);
                 segment.capacity() - (claimed - segment.minimum_gate(claimed).0)
             }
-        }
+        })
     }
 
     /// The lowest sequence of all consumers that gate; 2**63 - 1 without any.
     #[getter]
-    fn minimum_sequence(&self) -> i64 {
-        self.ring.segment.minimum_gate(i64::MAX).0
+    fn minimum_sequence(&self, py: Python<'_>) -> PyResult<i64> {
+        self.ring.check_fork(py)?;
+        Ok(self.ring.segment.minimum_gate(i64::MAX).0)
     }
 
     /// Whether `sequence` is published and not overwritten.
-    fn is_available(&self, sequence: i64) -> bool {
+    fn is_available(&self, py: Python<'_>, sequence: i64) -> PyResult<bool> {
+        self.ring.check_fork(py)?;
         let segment = &self.ring.segment;
         if sequence <= segment.before_start() {
-            return false;
+            return Ok(false);
         }
         if self.ring.is_single() {
             let published = registry::cursor(segment);
-            sequence <= published && sequence > published - segment.capacity()
+            Ok(sequence <= published && sequence > published - segment.capacity())
         } else {
-            segment.is_available(sequence)
+            Ok(segment.is_available(sequence))
         }
     }
 
@@ -740,6 +822,7 @@ impl RingHandle {
     /// Takes the shared ring's name away; who is attached is told.
     fn unlink(&self, py: Python<'_>) -> PyResult<()> {
         self.ring.check_fork(py)?;
+        self.ring.check_writable(py, "be unlinked")?;
         self.ring.segment.unlink().map_err(|why| errors::share(py, &why))
     }
 
@@ -753,6 +836,7 @@ impl RingHandle {
     /// Takes a durable consumer's place away.
     fn forget(&self, py: Python<'_>, name: &str) -> PyResult<bool> {
         self.ring.check_fork(py)?;
+        self.ring.check_writable(py, "forget a consumer")?;
         registry::forget(&self.ring.segment, name).map_err(|why| errors::leave(py, why, name))
     }
 
@@ -772,24 +856,23 @@ impl RingHandle {
     }
 
     /// Raises in every later verb and ends every wait of a producer.
-    fn close(&self) {
+    fn close(&self, py: Python<'_>) -> PyResult<()> {
+        self.ring.check_fork(py)?;
         self.ring.set_state(CLOSED);
         self.ring.closing.get_mut().iter().for_each(|alert| alert.raise(&self.ring.segment));
+        Ok(())
     }
 
-    /// Has every later verb of a producer raise `failure`; None takes that back.
+    /// Has every later verb of a producer raise `failure`, unless it raises an earlier one; None takes that back.
     #[pyo3(signature = (failure))]
-    fn fail(&self, failure: Option<Py<PyAny>>) {
-        let old = std::mem::replace(self.ring.failure.get_mut(), failure);
-        if self.ring.failure.get_mut().is_some() {
-            self.ring.set_state(FAILED);
-        } else {
-            self.ring.state.fetch_and(!FAILED, Ordering::AcqRel);
-            if !self.ring.is_closed() {
-                self.ring.alert.clear();
-            }
+    fn fail(&self, py: Python<'_>, failure: Option<Py<PyBaseException>>) {
+        let Some(error) = failure else { return self.clear_failure() };
+        let held = self.ring.failure.get_mut();
+        if held.is_none() {
+            let traceback = PyErr::from_value(error.bind(py).clone().into_any()).traceback(py).map(Bound::unbind);
+            *held = Some(Failure { error, traceback });
         }
-        drop(old);
+        self.ring.set_state(FAILED);
     }
 
     /// What a verb would raise now, as an exception; nothing when it would go on.
@@ -804,6 +887,7 @@ impl RingHandle {
 
     /// Keeps a gating place for a consumer that comes later.
     fn hold(&self, py: Python<'_>, name: &str) -> PyResult<()> {
+        self.ring.check_writable(py, "hold a place")?;
         registry::Consumer::hold(&self.ring.segment, name)
             .map(|_| ())
             .map_err(|why| errors::join(py, &why, &self.ring.label))
@@ -812,6 +896,7 @@ impl RingHandle {
     /// (index, name, state, sequence, gating, depends_on, events, batches, waits, blocked_ns, missed) of
     /// each consumer of the ring.
     fn consumers<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
+        self.ring.check_fork(py)?;
         let segment = &self.ring.segment;
         let taken = segment.registry().taken.load(Ordering::Acquire);
         let rows = PyList::empty(py);
@@ -857,6 +942,11 @@ impl RingHandle {
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        self.ring.kinds.iter().try_for_each(|kind| visit.call(&kind.class))?;
+        if let Some(Failure { error, traceback }) = self.ring.failure.get_mut() {
+            visit.call(&*error)?;
+            visit.call(&*traceback)?;
+        }
         if let Some(objects) = &self.ring.objects {
             objects.slots.iter().try_for_each(|object| visit.call(object))?;
             if let Some(clear) = &objects.clear {
@@ -864,6 +954,17 @@ impl RingHandle {
             }
         }
         Ok(())
+    }
+}
+
+impl RingHandle {
+    fn clear_failure(&self) {
+        let old = self.ring.failure.get_mut().take();
+        self.ring.state.fetch_and(!FAILED, Ordering::AcqRel);
+        if !self.ring.is_closed() {
+            self.ring.alert.clear();
+        }
+        drop(old);
     }
 }
 

@@ -2,19 +2,14 @@
 //!
 //! A call site passes the same tuple of names every time. What the names mean is worked out once and kept as a
 //! [`Shape`]; after that a call costs one comparison of pointers, the defaults, and one write a field.
-#![expect(
-    clippy::disallowed_types,
-    reason = "a cache of the binding, no part of the protocol that loom checks"
-)]
-
 use std::ptr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicPtr, Ordering};
 
 use pyo3::exceptions::PyValueError;
 use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyString, PyTuple};
+use ringbus_core::sync::{AtomicPtr, Ordering};
 
 use crate::field::{Field, Raised, Written, raise, raised};
 

@@ -14,7 +14,7 @@ from ringbus.errors import RingBusError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-COMMANDS: Final = ("demo",)
+COMMANDS: Final = ("demo", "ls", "rm", "inspect", "top", "dump")
 """Each name is a module beside this one that follows `Command`."""
 
 OK: Final = 0

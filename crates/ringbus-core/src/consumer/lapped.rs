@@ -41,7 +41,8 @@ pub fn read_unless_lapped<T>(segment: &Segment, sequence: i64, copy: impl FnOnce
 pub fn poll_unless_lapped(barrier: &SequenceBarrier, wanted: i64, limit: i64) -> Result<Result<i64, Lapped>, Blocker> {
     // Lapped first: the available word of a slot that was written again does not show `wanted` any more.
     if let Err(lapped) = check(barrier.segment(), wanted) {
-        return Ok(Err(lapped));
+        // What is not published yet cannot have been overwritten: `claimed` is ahead of what this thread sees, or wrong.
+        return if cursor(barrier.segment()) < wanted { Err(Blocker::Cursor) } else { Ok(Err(lapped)) };
     }
     barrier.poll(wanted, limit).map(Ok)
 }

@@ -9,6 +9,7 @@
 //! 2000 + i producer line i.
 
 use super::folder::c_path;
+use crate::crash::crash_point;
 use crate::error::ShareError;
 use std::collections::{HashMap, HashSet};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
@@ -49,21 +50,27 @@ fn known<'a>(table: &'a mut Table, path: &Path) -> Option<&'a mut (Arc<LockFile>
 }
 
 impl Locks {
-    /// Opens the lock file at `path`, or shares the one this process has open, and is present from then on.
+    /// Opens the lock file at `path`, or shares the one this process has open. If `present`, it counts as attached from
+    /// then on; a watcher, who only looks, does not.
     ///
     /// # Errors
     /// The file cannot be opened.
-    pub fn open(path: &Path) -> Result<Self, ShareError> {
+    pub fn open(path: &Path, present: bool) -> Result<Self, ShareError> {
         let mut table = table();
         if let Some((file, holders)) = known(&mut table, path) {
+            if present && !set(&file.file, libc::F_RDLCK, PRESENCE) {
+                return Err(ShareError::last("locking", path));
+            }
             *holders += 1;
             return Ok(Self { shared: Some(Arc::clone(file)) });
         }
         let file = open_file(path, true)?;
         let identity = identity_of_file(&file).ok_or_else(|| ShareError::last("looking at", path))?;
-        if !set(&file, libc::F_RDLCK, PRESENCE) {
+        crash_point!("attach.opened");
+        if present && !set(&file, libc::F_RDLCK, PRESENCE) {
             return Err(ShareError::last("locking", path));
         }
+        crash_point!("attach.present");
         let shared = Arc::new(LockFile { file, identity, process: std::process::id(), held: Mutex::default() });
         // What a fork left in the place is kept open for ever: closing it is the child's right, and harmless.
         table.insert(identity, (Arc::clone(&shared), 1));
@@ -73,8 +80,8 @@ impl Locks {
     /// Whether anybody, this process too, is attached to the ring of the lock file at `path`.
     pub fn is_anybody_present(path: &Path) -> bool {
         let mut table = table();
-        if known(&mut table, path).is_some() {
-            return true;
+        if let Some((file, _)) = known(&mut table, path) {
+            return is_locked(&file.file, PRESENCE);
         }
         // Not open in this process: opening and closing it drops no lock of ours.
         open_file(path, false).is_ok_and(|file| is_locked(&file, PRESENCE))
@@ -116,6 +123,7 @@ impl Locks {
         while !self.take(REGISTRAR) {
             std::thread::sleep(std::time::Duration::from_micros(200));
         }
+        crash_point!("registrar.taken");
         RegistrarGuard { locks: self }
     }
 
@@ -157,6 +165,7 @@ pub struct RegistrarGuard<'a> {
 impl Drop for RegistrarGuard<'_> {
     fn drop(&mut self) {
         self.locks.release(REGISTRAR);
+        crash_point!("registrar.released");
     }
 }
 

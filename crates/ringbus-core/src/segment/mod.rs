@@ -11,6 +11,7 @@ mod private;
 #[cfg(not(loom))]
 pub mod shared;
 
+use crate::crash::crash_point;
 use crate::error::ConfigError;
 #[cfg(not(loom))]
 use crate::error::ShareError;
@@ -112,8 +113,11 @@ impl Parts {
         // SAFETY: the parts are mapped and nobody else has them yet.
         unsafe {
             self.cursor.as_ref().claimed.store(geometry.start - 1, Ordering::Relaxed);
+            crash_point!("create.claimed");
             self.cursor.as_ref().published.store(geometry.start - 1, Ordering::Relaxed);
+            crash_point!("create.published");
             self.state.as_ref().ready.store(1, Ordering::Release);
+            crash_point!("create.ready");
         }
     }
 }
@@ -282,7 +286,7 @@ impl Segment {
     /// What the available word of `sequence` is once it is published: its lap + 1, never with the Pad bit.
     #[inline]
     fn lap(&self, sequence: i64) -> u32 {
-        (((sequence - self.geometry.start) >> self.shift) as u32).wrapping_add(1) & !PAD
+        ((sequence.wrapping_sub(self.geometry.start) >> self.shift) as u32).wrapping_add(1) & !PAD
     }
 
     /// Marks `sequence` published (multi-producer).
@@ -369,9 +373,13 @@ impl Segment {
         lowest
     }
 
-    /// Says that the caller is about to wait for `blocker`; see [`FutexLine::arm`].
+    /// Says that the caller is about to wait for `blocker`; see [`FutexLine::arm`]. Who may only read says nothing, and
+    /// looks again when its sleep is over.
     #[inline]
     pub fn arm(&self, blocker: Blocker, how: u32) -> u32 {
+        if self.is_read_only() {
+            return self.futex(blocker).armed.load(Ordering::Relaxed);
+        }
         self.futex(blocker).arm(how, self.asymmetric)
     }
 
@@ -398,15 +406,16 @@ impl Segment {
     fn wake_slowly(&self, blocker: Blocker, who: u32) {
         if who & SLEEPER != 0 {
             self.futex(blocker).wake();
+            crash_point!("wake.sleepers");
         }
         if who & WATCHER != 0 {
             self.notify_watchers(blocker);
+            crash_point!("wake.watchers");
         }
     }
 
     /// Wakes every waiter of the ring, for a halt or a close.
     pub fn wake_all(&self) {
-        #[cfg(not(loom))]
         if self.is_read_only() {
             return;
         }
@@ -539,10 +548,16 @@ impl Segment {
 
     /// Tells whoever is attached that the ring was unlinked or replaced.
     pub fn retire(&self) {
+        if self.is_read_only() {
+            return;
+        }
         self.state().replaced.store(1, Ordering::Release);
+        crash_point!("retire.said");
         self.wake_all();
+        crash_point!("retire.woken");
         if let Backing::Shared(mapping) = &self.backing {
             let _ = std::fs::remove_file(folder::lock_path(&mapping.path, mapping.instance));
+            crash_point!("retire.lock_removed");
         }
     }
 
@@ -574,6 +589,7 @@ impl Segment {
         };
         let (file, watch) = shared::open_fifo(&mapping.path, index)?;
         self.consumer(index).identity.watch.store(watch, Ordering::Release);
+        crash_point!("watch.stored");
         Ok(file)
     }
 
@@ -581,8 +597,10 @@ impl Segment {
     pub fn close_watch(&self, index: usize) {
         if let Backing::Shared(mapping) = &self.backing {
             let watch = self.consumer(index).identity.watch.swap(0, Ordering::AcqRel);
+            crash_point!("watch.cleared");
             if watch != 0 {
                 let _ = std::fs::remove_file(folder::fifo_path(&mapping.path, index, watch));
+                crash_point!("watch.removed");
             }
         }
     }
@@ -617,6 +635,14 @@ impl Segment {
     /// Whether this process may only read it.
     pub fn is_read_only(&self) -> bool {
         matches!(&self.backing, Backing::Shared(mapping) if mapping.read_only)
+    }
+
+    /// The number of a shared segment, which another one under the same name does not have; 0 for a private one.
+    pub fn instance(&self) -> u64 {
+        match &self.backing {
+            Backing::Private(_) => 0,
+            Backing::Shared(mapping) => mapping.instance,
+        }
     }
 
     /// Whether any process but this one is attached.
@@ -670,6 +696,11 @@ impl Segment {
     /// Whether threads stand for processes.
     pub fn is_shared(&self) -> bool {
         !self.backing.is_private()
+    }
+
+    /// Nobody is attached read-only in a model.
+    pub fn is_read_only(&self) -> bool {
+        false
     }
 
     /// A modelled segment in which threads stand for processes.

@@ -4,6 +4,7 @@
 use super::folder::{self, c_path, lock_path, ring_path, unfinished_path, user};
 use super::locks::Locks;
 use super::Parts;
+use crate::crash::crash_point;
 use crate::error::ShareError;
 use crate::layout::{Geometry, Header, LAYOUT_VERSION, MAGIC, Offsets};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
@@ -69,7 +70,7 @@ impl Found {
     /// # Errors
     /// The system refused.
     pub(super) fn map(self, read_only: bool) -> Result<(Mapping, Parts), ShareError> {
-        let locks = Locks::open(&lock_path(&self.path, self.instance))?;
+        let locks = Locks::open(&lock_path(&self.path, self.instance), !read_only)?;
         let offsets = self.geometry.offsets().map_err(ShareError::Config)?;
         let base = map(&self.file, offsets.total, read_only, &self.path)?;
         let mapping =
@@ -113,16 +114,20 @@ impl Mapping {
         header.crc = header.checksum();
         let temporary = Temporary(unfinished_path(&path, instance));
         let file = create(&temporary.0)?;
+        crash_point!("create.file");
         reserve(&file, offsets.total, &path)?;
+        crash_point!("create.reserved");
         let base = map(&file, offsets.total, false, &path)?;
         let lock = Temporary(lock_path(&path, instance));
-        let locks = Locks::open(&lock.0)?;
+        let locks = Locks::open(&lock.0, true)?;
         let mapping = Self { base, bytes: offsets.total, read_only: false, path, instance, locks };
         let parts = mapping.parts(&offsets);
         // SAFETY: the mapping is `offsets.total` bytes; every offset is inside it, and nobody else has it yet.
         unsafe {
             base.cast::<Header>().write(header);
+            crash_point!("create.header");
             std::ptr::copy_nonoverlapping(schema.as_ptr(), base.add(offsets.schema).as_ptr(), schema.len());
+            crash_point!("create.schema");
         }
         prepare(&parts);
         Ok((Unlinked { mapping, temporary, lock }, parts))
@@ -185,7 +190,10 @@ impl Unlinked {
                 ShareError::io("linking", &self.mapping.path, &error)
             }
         })?;
+        crash_point!("create.linked");
         self.lock.keep();
+        drop(self.temporary);
+        crash_point!("create.named");
         Ok(self.mapping)
     }
 
@@ -196,6 +204,7 @@ impl Unlinked {
     pub fn replace(self) -> Result<Mapping, ShareError> {
         std::fs::rename(&self.temporary.0, &self.mapping.path)
             .map_err(|error| ShareError::io("renaming to", &self.mapping.path, &error))?;
+        crash_point!("create.renamed");
         self.temporary.keep();
         self.lock.keep();
         Ok(self.mapping)
@@ -217,6 +226,7 @@ pub(super) fn open_fifo(path: &Path, entry: usize) -> Result<(OwnedFd, u64), Sha
         if libc::mkfifo(name.as_ptr(), 0o600) != 0 {
             return Err(ShareError::last("making", &fifo));
         }
+        crash_point!("watch.made");
         let file = libc::open(name.as_ptr(), flags);
         if file < 0 { Err(ShareError::last("opening", &fifo)) } else { Ok((OwnedFd::from_raw_fd(file), watch)) }
     }
@@ -231,6 +241,7 @@ pub(super) fn write_fifo(path: &Path, entry: usize, watch: u64) {
         let file = libc::open(name.as_ptr(), flags);
         if file >= 0 {
             libc::write(file, c"!".as_ptr().cast(), 1);
+            crash_point!("wake.fifo");
             libc::close(file);
         }
     }
@@ -242,7 +253,9 @@ pub(super) fn write_fifo(path: &Path, entry: usize, watch: u64) {
 /// The system refused.
 pub fn unlink(path: &Path, instance: u64) -> Result<(), ShareError> {
     std::fs::remove_file(path).map_err(|error| ShareError::io("removing", path, &error))?;
+    crash_point!("unlink.removed");
     let _ = std::fs::remove_file(lock_path(path, instance));
+    crash_point!("unlink.lock_removed");
     Ok(())
 }
 

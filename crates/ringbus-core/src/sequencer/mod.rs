@@ -14,6 +14,7 @@ use crate::error::ClaimError;
 use crate::layout::{INTENTS, MAX_SEQUENCE, ProducerKind};
 use crate::planted::{self, Twin};
 use crate::segment::{Blocker, Segment};
+use crate::sequence::sane;
 use crate::sync::{Ordering, store_load_barrier};
 use crate::wait::{Alert, Condition, Outcome, WaitStrategy, wait};
 use std::sync::Arc;
@@ -138,7 +139,7 @@ impl Condition for Room<'_> {
     type Output = ();
 
     fn poll(&mut self) -> Result<(), Blocker> {
-        let claimed = self.claimed.unwrap_or_else(|| self.segment.cursor().claimed.load(Ordering::Acquire));
+        let claimed = self.claimed.unwrap_or_else(|| sane(self.segment.cursor().claimed.load(Ordering::Acquire)));
         store_load_barrier();
         let (gate, slowest) = self.segment.minimum_gate(claimed);
         let needed = claimed + self.count - self.segment.capacity();

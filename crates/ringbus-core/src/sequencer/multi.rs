@@ -1,11 +1,13 @@
 //! Any number of producers: a compare-and-swap to claim, a word a slot to publish.
 
 use super::{Sequencer, reach};
+use crate::crash::{self, crash_point};
 use crate::error::ShareError;
-use crate::layout::{INTENTS, ProducerLine};
+use crate::layout::{INTENTS, MAX_SEQUENCE, ProducerLine};
 use crate::planted::{self, Twin, barrier, order};
 use crate::recovery;
 use crate::segment::{Blocker, Segment, producer_byte};
+use crate::sequence::sane;
 use crate::sync::{AtomicI64, Ordering, write_barrier};
 use std::sync::Arc;
 
@@ -35,7 +37,8 @@ impl MultiProducerSequencer {
     /// # Errors
     /// Every line is taken by a live producer.
     pub fn enter(segment: Arc<Segment>) -> Result<Self, ShareError> {
-        let gate = segment.before_start().max(segment.cursor().claimed.load(Ordering::Acquire) - segment.capacity());
+        let claimed = sane(segment.cursor().claimed.load(Ordering::Acquire));
+        let gate = segment.before_start().max(claimed - segment.capacity());
         let line = if segment.is_shared() { Some(Line::take(&segment)?) } else { None };
         Ok(Self { capacity: segment.capacity(), segment, line, gate: Arc::new(AtomicI64::new(gate)) })
     }
@@ -56,6 +59,11 @@ impl MultiProducerSequencer {
         if planted::is(Twin::GateSkipped) {
             return Ok(());
         }
+        if high > MAX_SEQUENCE {
+            return Err(Blocker::Cursor);
+        }
+        // What is a lap behind the cursor was published, or nobody could have claimed its slot again.
+        let known = known.max(self.claimed().min(claimed) - self.capacity);
         // SYNC POINT: join. Pairs with the barrier of a joiner.
         barrier(Twin::BarrierDroppedInScan);
         let (gate, slowest) = self.segment.minimum_gate(claimed);
@@ -78,6 +86,16 @@ impl MultiProducerSequencer {
         }
         cursor.compare_exchange_weak(claimed, high, Ordering::AcqRel, Ordering::Relaxed).is_ok()
     }
+
+    /// The planted twin of a claim.
+    #[cold]
+    fn take_by_addition(&mut self, count: i64) -> i64 {
+        let low = self.segment.cursor().claimed.fetch_add(count, Ordering::AcqRel) + 1;
+        if let Some(line) = &mut self.line {
+            line.announce(low, low + count - 1);
+        }
+        low + count - 1
+    }
 }
 
 impl Clone for MultiProducerSequencer {
@@ -95,25 +113,30 @@ impl Sequencer for MultiProducerSequencer {
 
     #[inline]
     fn claimed(&self) -> i64 {
-        self.segment.cursor().claimed.load(Ordering::Acquire)
+        sane(self.segment.cursor().claimed.load(Ordering::Acquire))
     }
 
     #[inline]
     fn poll_claim(&mut self, count: i64) -> Result<i64, Blocker> {
         loop {
             let claimed = self.segment.cursor().claimed.load(Ordering::Relaxed);
-            let high = claimed + count;
+            let high = claimed.saturating_add(count);
             let gate = self.gate.load(order(Twin::GateCacheRelaxed, Ordering::Acquire));
             if high > reach(gate, self.capacity) {
                 self.look_at_consumers(claimed, high, gate)?;
             }
             // SYNC POINT: intent. Pairs with `recovery::covers`, behind a read of the cursor.
+            if planted::is(Twin::ClaimByAddition) {
+                return Ok(self.take_by_addition(count));
+            }
             let intent = self.line.as_mut().map(|line| line.announce(claimed + 1, high));
             if self.take(claimed, high) {
+                crash_point!("claim.taken");
                 // SYNC POINT: lapped. Pairs with the read barrier of a reader that may be lapped.
                 write_barrier();
                 return Ok(high);
             }
+            crash_point!("claim.lost");
             if let (Some(line), Some(intent)) = (&mut self.line, intent)
                 && !planted::is(Twin::IntentKept)
             {
@@ -128,11 +151,13 @@ impl Sequencer for MultiProducerSequencer {
         let first = if planted::is(Twin::BatchMarksLastOnly) { high } else { low };
         for sequence in first..=high {
             self.segment.mark_available(sequence);
+            crash_point!("publish.marked");
         }
         if let Some(line) = &mut self.line {
             line.done(low);
         }
         self.segment.wake(Blocker::Cursor);
+        crash_point!("publish.woken");
     }
 
     fn open_claims(&self) -> usize {
@@ -143,9 +168,11 @@ impl Sequencer for MultiProducerSequencer {
         let pads = &self.segment.state().pads;
         if !planted::is(Twin::PadBeforeCount) {
             pads.fetch_add((high - low + 1) as u64, Ordering::AcqRel);
+            crash_point!("abort.counted");
         }
         for sequence in low..=high {
             self.segment.mark_pad(sequence);
+            crash_point!("abort.padded");
         }
         if let Some(line) = &mut self.line {
             line.done(low);
@@ -154,6 +181,7 @@ impl Sequencer for MultiProducerSequencer {
             pads.fetch_add((high - low + 1) as u64, Ordering::AcqRel);
         }
         self.segment.wake(Blocker::Cursor);
+        crash_point!("abort.woken");
     }
 }
 
@@ -163,6 +191,8 @@ struct Line {
     index: usize,
     /// The intents in use, a bit each.
     open: u32,
+    /// Where the claims of those in use begin.
+    lows: [i64; INTENTS],
 }
 
 impl Line {
@@ -171,7 +201,7 @@ impl Line {
         for looked_for_the_dead in [false, true] {
             let free = (0..producers as usize).find(|&index| Self::take_free(segment, index));
             if let Some(index) = free {
-                return Ok(Self { segment: Arc::clone(segment), index, open: 0 });
+                return Ok(Self { segment: Arc::clone(segment), index, open: 0, lows: [0; INTENTS] });
             }
             if !looked_for_the_dead {
                 recovery::recover_producers(segment);
@@ -186,12 +216,16 @@ impl Line {
         if line.owner.load(Ordering::Acquire) != 0 || !segment.take_byte(producer_byte(index)) {
             return false;
         }
+        crash_point!("enter.byte");
         if line.owner.load(Ordering::Acquire) != 0 {
             segment.release_byte(producer_byte(index));
+            crash_point!("enter.too_late");
             return false;
         }
         line.generation.fetch_add(1, Ordering::Relaxed);
+        crash_point!("enter.generation");
         line.owner.store(u64::from(std::process::id()), Ordering::Release);
+        crash_point!("enter.owner");
         true
     }
 
@@ -206,8 +240,12 @@ impl Line {
         let place = (self.open.trailing_ones() as usize).min(INTENTS - 1);
         let intent = &self.words().intents[place];
         intent.low.store(0, Ordering::Relaxed);
+        crash_point!("intent.none");
         intent.high.store(high + 1, Ordering::Release);
+        crash_point!("intent.high");
         intent.low.store(low + 1, Ordering::Release);
+        crash_point!("intent.low");
+        self.lows[place] = low;
         self.open |= 1 << place;
         place
     }
@@ -215,15 +253,14 @@ impl Line {
     #[inline]
     fn withdraw(&mut self, place: usize) {
         self.words().intents[place].low.store(0, Ordering::Release);
+        crash_point!("intent.withdrawn");
         self.open &= !(1 << place);
     }
 
     /// The claim that begins at `low` is published or given back.
     #[inline]
     fn done(&mut self, low: i64) {
-        let found = (0..INTENTS).find(|&place| {
-            self.open & (1 << place) != 0 && self.words().intents[place].low.load(Ordering::Relaxed) == low + 1
-        });
+        let found = (0..INTENTS).find(|&place| self.open & (1 << place) != 0 && self.lows[place] == low);
         if let Some(place) = found {
             self.withdraw(place);
         }
@@ -233,9 +270,11 @@ impl Line {
 impl Drop for Line {
     /// Open claims stay announced: who recovers makes Pads of them.
     fn drop(&mut self) {
-        if self.open == 0 {
+        if self.open == 0 && !crash::has_died() {
             self.words().owner.store(0, Ordering::Release);
+            crash_point!("exit.owner");
         }
         self.segment.release_byte(producer_byte(self.index));
+        crash_point!("exit.byte");
     }
 }

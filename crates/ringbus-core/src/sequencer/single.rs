@@ -1,9 +1,11 @@
 //! One producer: plain arithmetic, one release store to publish.
 
 use super::{Sequencer, reach};
+use crate::crash::crash_point;
 use crate::error::ShareError;
 use crate::planted::{self, Twin, barrier, order};
 use crate::segment::{Blocker, SINGLE_PRODUCER_BYTE, Segment};
+use crate::sequence::sane;
 use crate::sync::{Ordering, write_barrier};
 use std::sync::Arc;
 
@@ -20,7 +22,7 @@ pub struct SingleProducerSequencer {
 impl SingleProducerSequencer {
     /// The producer of `segment`, going on from its cursor.
     pub fn new(segment: Arc<Segment>) -> Self {
-        let next = segment.cursor().published.load(Ordering::Acquire);
+        let next = sane(segment.cursor().published.load(Ordering::Acquire));
         let capacity = segment.capacity();
         let gate = segment.before_start();
         Self { segment, capacity, next, gate: gate.max(next - capacity) }
@@ -34,13 +36,14 @@ impl SingleProducerSequencer {
         if segment.is_shared() && !segment.take_byte(SINGLE_PRODUCER_BYTE) {
             return Err(ShareError::OtherProducer);
         }
+        crash_point!("enter.single");
         Ok(Self::new(segment))
     }
 
     /// The highest sequence published.
     #[inline]
     pub fn published(&self) -> i64 {
-        self.segment.cursor().published.load(Ordering::Relaxed)
+        sane(self.segment.cursor().published.load(Ordering::Relaxed))
     }
 
     #[cold]
@@ -50,7 +53,7 @@ impl SingleProducerSequencer {
         }
         // SYNC POINT: join. Pairs with the barrier of a joiner.
         barrier(Twin::BarrierDroppedInScan);
-        let (gate, slowest) = self.segment.minimum_gate(self.published());
+        let (gate, slowest) = self.segment.minimum_gate(self.published().min(self.next));
         self.gate = gate;
         if high > reach(gate, self.capacity) {
             return Err(slowest.map_or(Blocker::Cursor, Blocker::Consumer));
@@ -80,6 +83,7 @@ impl Sequencer for SingleProducerSequencer {
         let claimed = &self.segment.cursor().claimed;
         if !planted::is(Twin::ClaimedStoredLate) && high > claimed.load(Ordering::Relaxed) {
             claimed.store(high, Ordering::Relaxed);
+            crash_point!("claim.stored");
         }
         // SYNC POINT: lapped. Pairs with the read barrier of a reader that may be lapped.
         write_barrier();
@@ -94,12 +98,16 @@ impl Sequencer for SingleProducerSequencer {
             self.segment.cursor().claimed.store(high, Ordering::Relaxed);
         }
         // SYNC POINT: published. Pairs with the load in `barrier::highest_published`.
+        crash_point!("publish.begun");
         self.segment.cursor().published.store(high, order(Twin::PublishRelaxed, Ordering::Release));
+        crash_point!("publish.stored");
         self.segment.wake(Blocker::Cursor);
+        crash_point!("publish.announced");
     }
 
     fn abort(&mut self, low: i64, _high: i64) {
         self.next = low - 1;
+        crash_point!("abort.rewound");
         if planted::is(Twin::RewindLowersClaimed) {
             self.segment.cursor().claimed.store(low - 1, Ordering::Relaxed);
         }

@@ -167,7 +167,7 @@ pub fn get<T: Copy>(segment: &Segment, sequence: i64) -> T {
     unsafe { segment.slot(sequence).cast::<T>().read_unaligned() }
 }
 
-/// The number in RINGBUS_ROUNDS, or `default`.
+/// The number in `RINGBUS_ROUNDS`, or `default`.
 pub fn rounds(default: u64) -> u64 {
     std::env::var("RINGBUS_ROUNDS").map_or(default, |rounds| rounds.parse().expect("RINGBUS_ROUNDS is a number"))
 }
