@@ -122,12 +122,15 @@ format: $(VENV)/.lint ## put all sources into their form
 
 # -- benchmarks and documentation -------------------------------------------------------------------------------------
 
-.PHONY: bench bench-quick docs clean
+.PHONY: bench bench-quick bench-processes docs clean
 bench: build ## all benchmarks, with the peers that are installed
 	$(BIN)/python benches/run.py
 
 bench-quick: build ## each bar with its ratio, in about two minutes
 	$(BIN)/python benches/run.py --quick
+
+bench-processes: build ## the bars of rings between processes, against multiprocessing
+	$(BIN)/python benches/processes.py
 
 docs: $(VENV)/.docs ## build the documentation into site/, each warning an error
 	$(BIN)/zensical build --clean --strict
