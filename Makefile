@@ -100,6 +100,19 @@ tsan: ## the core's stress tests under ThreadSanitizer
 
 verify: loom planted tsan ## every proof: loom, its planted twins, ThreadSanitizer
 
+.PHONY: kill-test stop-test ctrl-c-test cycle-test
+kill-test: build ## N=1000 random SIGKILLs under load, and the bars
+	$(BIN)/python tests/chaos/kill_test.py $(or $(N),1000) $(ARGS)
+
+stop-test: build ## N=50 times SIGSTOP for 5 s under load: nobody counts as dead
+	$(BIN)/python tests/chaos/stop_test.py $(or $(N),50) $(ARGS)
+
+ctrl-c-test: build ## N=500 times Ctrl-C while another process holds the ring up
+	$(BIN)/python tests/chaos/interrupts.py $(or $(N),500) $(ARGS)
+
+cycle-test: build ## N=10000 shared rings made and closed: files, descriptors, memory
+	$(BIN)/python tests/chaos/cycles.py $(or $(N),10000) $(ARGS)
+
 # -- quality ----------------------------------------------------------------------------------------------------------
 
 .PHONY: lint types format

@@ -14,7 +14,7 @@ from ringbus.statistics import ConsumerStatistics, Latency, Row, consumer_statis
 if TYPE_CHECKING:
     from ringbus.group import ConsumerGroup
 
-Runner: TypeAlias = _core.Processor | AsyncProcessor
+Runner: TypeAlias = _core.Processor | AsyncProcessor | RemoteProcessor
 
 
 class Consumer:

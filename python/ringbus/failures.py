@@ -125,7 +125,7 @@ def _decide(
 
 
 def _forget_views(error: BaseException) -> None:
-    """Take the local variables out of the tracebacks of an error that is gone on from: views of slots are among them."""
+    """Take the local variables out of the tracebacks of an error: views of slots may be among them."""
     waiting, seen = [error], set[int]()
     while waiting:
         one = waiting.pop()

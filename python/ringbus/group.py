@@ -42,6 +42,8 @@ if TYPE_CHECKING:
 
 H = TypeVar("H", bound=Callable[..., Any])
 
+_GRACE = 0.1
+"""Seconds that a handler has to return in, when the time of a stop is over."""
 _SLICE = 0.05
 """Seconds between looks at failures while a drain waits."""
 
@@ -293,11 +295,16 @@ class ConsumerGroup(Generic[E]):
             runners.append(AsyncProcessor(native, facts, handler, shape.arity, report))
             return consumer
         shared = _core.Work() if workers > 1 and key is None else None
-        for number in range(workers):
-            facts.name = name if workers == 1 else f"{name}/{number}"
-            worker = (number, workers, key) if workers > 1 else None
-            what = _handler_facts(handler, shape, report, timeout=timeout, worker=worker, work=shared)
-            runners.append(_core.Processor(native, facts, what))
+        try:
+            for number in range(workers):
+                facts.name = name if workers == 1 else f"{name}/{number}"
+                worker = (number, workers, key) if workers > 1 else None
+                what = _handler_facts(handler, shape, report, timeout=timeout, worker=worker, work=shared)
+                runners.append(_core.Processor(native, facts, what))
+        except BaseException:
+            for runner in runners:
+                runner.leave()
+            raise
         if shared is not None:
             shared.start_at(max(runner.sequence for runner in runners))
         return consumer
@@ -503,6 +510,8 @@ class ConsumerGroup(Generic[E]):
         if self._state not in ("new", "manual"):
             raise TopologyError(f"group {self.name!r} runs on threads of its own", "use run_once in place of start")
         handled = self._run_all()
+        if self.failures:
+            self._finish()
         self.failures.raise_any()
         return handled
 
@@ -602,8 +611,13 @@ class ConsumerGroup(Generic[E]):
         self._check_not_on_loop("stop")
         if self._state == "manual":
             self._run_out()
+        deadline = None if timeout is None else time.monotonic() + timeout
         laggards = self._drain(timeout) if self._state == "running" else ()
         self._halt_runners()
+        if deadline is not None and not self.join(max(_GRACE, deadline - time.monotonic())):
+            # The last thread to end leaves the ring; until then its consumers hold on to their events.
+            stuck = tuple(thread.name for thread in self._threads if thread.is_alive())
+            raise WaitTimeout(f"stopping group {self.name!r}", timeout or 0.0, laggards + stuck)
         self._finish()
         self.failures.raise_any()
         if laggards:

@@ -1,12 +1,14 @@
 """Waiting on an event loop until a ring's publisher writes to a descriptor: no polling, no thread.
 
 Of a private ring it is an eventfd, of a shared one a fifo, which publishers in other processes find by its name.
+The dead write nothing: a wait on a shared ring that lasts looks for them at an interval, as a thread's does.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import os
 import sys
 from typing import Any
@@ -18,6 +20,8 @@ _ONE = (1).to_bytes(8, sys.byteorder)
 """What an eventfd counts, and a fifo carries."""
 _DRAIN = 4096
 """Bytes of one read: all that a fifo is likely to hold."""
+_LOOK_EVERY = 0.025
+"""Seconds between looks for the dead."""
 
 
 class Readiness:
@@ -26,18 +30,23 @@ class Readiness:
     def __init__(self, poller: _core.Poller) -> None:
         """Make the descriptor."""
         self._poller = poller
+        self._late = False
         self._descriptor = poller._open_watch()
 
     async def wait(self) -> None:
-        """Return once the poller may have something, or its ring is closed.
+        """Return once the poller may have something, or its ring is closed, or it is time to call this again.
 
         Raises:
             ConfigurationError: neither asyncio nor trio runs this.
+            PeerDiedError: a consumer that this one follows has died.
         """
-        if self._poller._arm(self._descriptor):
+        late, self._late = self._late, False
+        if self._poller._arm(self._descriptor, late):
             await _checkpoint()
             return
-        await _readable(self._descriptor)
+        if not await _readable(self._descriptor, _LOOK_EVERY if self._poller.shared else None):
+            self._late = True
+            return
         with contextlib.suppress(BlockingIOError):
             os.read(self._descriptor, _DRAIN)
 
@@ -81,20 +90,26 @@ async def _checkpoint() -> None:
         await asyncio.sleep(0)
 
 
-async def _readable(descriptor: int) -> None:
+async def _readable(descriptor: int, seconds: float | None) -> bool:
+    """Wait until it is readable; False when it is not after `seconds`."""
     trio = _trio()
     if trio is not None:
-        await trio.wait_readable(descriptor)
-        return
+        with sys.modules["trio"].move_on_after(math.inf if seconds is None else seconds):
+            await trio.wait_readable(descriptor)
+            return True
+        return False
     loop = _asyncio()
-    ready: asyncio.Future[None] = loop.create_future()
+    ready: asyncio.Future[bool] = loop.create_future()
 
-    def wake() -> None:
+    def wake(readable: bool) -> None:
         if not ready.done():
-            ready.set_result(None)
+            ready.set_result(readable)
 
-    loop.add_reader(descriptor, wake)
+    loop.add_reader(descriptor, wake, True)
+    timer = None if seconds is None else loop.call_later(seconds, wake, False)
     try:
-        await ready
+        return await ready
     finally:
         loop.remove_reader(descriptor)
+        if timer is not None:
+            timer.cancel()

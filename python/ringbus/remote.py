@@ -10,6 +10,7 @@ import contextlib
 import importlib
 import json
 import multiprocessing
+import multiprocessing.process
 import signal
 import sys
 import threading
@@ -193,8 +194,9 @@ class RemoteProcessor:
         context = multiprocessing.get_context("spawn")
         here, there = context.Pipe()
         name = f"ringbus-{self._assignment.group}-{self.name}"
-        self.process = context.Process(target=_main, args=(self._assignment, there), name=name, daemon=True)
-        self.process.start()
+        process = context.Process(target=_main, args=(self._assignment, there), name=name, daemon=True)
+        self.process = process
+        process.start()
         there.close()
         self._connection = here
         if self._halted.is_set():
@@ -203,8 +205,7 @@ class RemoteProcessor:
         self._reap(ended)
         self._connection = None
         here.close()
-        code = self.process.exitcode
-        return ended, _how(code)
+        return ended, _how(process.exitcode)
 
     def _listen(self, here: Connection) -> bool:
         """Take what the process says until it ends; whether it said that it ended."""

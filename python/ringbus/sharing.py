@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from pathlib import Path
 from types import UnionType
-from typing import Any, cast
+from typing import Any
 
 from ringbus import _core
 from ringbus.errors import RingNotFoundError
@@ -74,7 +74,7 @@ def reattach(name: str, types: tuple[EventMeta, ...], timeout: float | None) -> 
 
 def rings() -> list[str]:
     """Return the names of the shared rings of this user, alive or left behind."""
-    return cast("list[str]", _core.shared_rings())
+    return _core.shared_rings()
 
 
 def is_alive(name: str) -> bool:

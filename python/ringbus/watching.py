@@ -114,7 +114,7 @@ class Watch:
             LayoutError: the file is no ring of this layout.
         """
         self.name = name
-        self._file = _identity(name)
+        self._file = _identity(name)  # before, so that a ring that is replaced meanwhile is not taken for this one
         self._segment = _core.Segment(name, True)
         self.header: Mapping[str, Any] = self._segment.header()
         self.schema = tuple(documents(self._segment.schema))
@@ -123,10 +123,7 @@ class Watch:
 
     def is_current(self) -> bool:
         """Whether the name still leads to this ring."""
-        try:
-            return _identity(self.name) == self._file
-        except OSError:
-            return False
+        return self._file is not None and _identity(self.name) == self._file
 
     def look(self) -> RingView:
         """Read the words of the ring and its participants, one by one, while they go on."""
@@ -151,8 +148,12 @@ class Watch:
         return tuple(ProducerView(pid, alive, claims) for _, pid, alive, claims in self._segment.producers())
 
 
-def _identity(name: str) -> tuple[int, int]:
-    facts = (folder() / name).lstat()
+def _identity(name: str) -> tuple[int, int] | None:
+    """The file that has the name now."""
+    try:
+        facts = (folder() / name).lstat()
+    except OSError:
+        return None
     return facts.st_dev, facts.st_ino
 
 
@@ -161,7 +162,7 @@ def _consumer(row: Row, rows: list[Row], published: int) -> ConsumerView:
     return ConsumerView(
         name=row.name,
         state=counted.state,
-        pid=counted.pid,
+        pid=0 if counted.state == "held" else counted.pid,
         sequence=counted.sequence,
         lag=counted.lag,
         gating=counted.gating,

@@ -15,11 +15,10 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from chaos.kill_test import measure
+import ringbus
+from chaos.kill_test import measure, verdict
 from chaos.roles import Beat
 from chaos.scene import stage
-
-import ringbus
 
 WARM_UP = 100
 
@@ -71,8 +70,9 @@ def main() -> int:
         last = after[name]
         fine = last < first * 1.02 if "RSS" in name else last == first
         met = met and fine
-        print(f"  {name:<12} {first:>8} -> {last:>8}   bar {'< 2 %' if 'RSS' in name else 'same'}   {'met' if fine else 'MISSED'}")
-    print(f"{cycles} cycles of create, attach, attach read-only, publish, read, close, unlink; {time.monotonic() - begin:.0f} s")
+        verdict(name, f"{first} -> {last}", "< 2 %" if "RSS" in name else "same", fine)
+    what = "create, attach, attach read-only, publish, read, close, unlink"
+    print(f"{cycles} cycles of {what}; {time.monotonic() - begin:.0f} s")
     return 0 if met else 1
 
 

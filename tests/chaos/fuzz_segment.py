@@ -35,8 +35,12 @@ import numpy as np
 
 import ringbus
 
-STUCK_SECONDS = 15.0
+STUCK_SECONDS = 20.0
 """A step of a worker waits for 5 ms at most. One that takes this long, on a crowded machine too, will never end."""
+LATE_SECONDS = 1.0
+"""A worker that has done nothing for so long is waited for."""
+START_SECONDS = 60.0
+"""How long a worker may take to come up."""
 NAME = "fuzzed"
 BURSTS = (1, 2, 4, 8, 16, 64, 128)
 """How many mutations come at once."""
@@ -427,13 +431,14 @@ class Worker:
 
     def is_stuck(self) -> bool:
         """Whether it has not come any further for longer than any step takes."""
-        return time.monotonic() - self.moved > STUCK_SECONDS
+        return time.monotonic() - self.moved > (STUCK_SECONDS if self.seen else START_SECONDS)
 
     def end(self) -> str:
         """Kill it; what it wrote."""
         if self.process.poll() is None:
-            self.process.send_signal(signal.SIGUSR1)
-            time.sleep(0.3)
+            if self.seen:
+                self.process.send_signal(signal.SIGUSR1)  # it writes where it is
+                time.sleep(0.3)
             self.process.kill()
         self.process.wait()
         return self.output.read_text(errors="replace")[-4000:]
@@ -467,15 +472,15 @@ def fuzz(index: int, mutations: int, seed: int, found: Found) -> None:
     """Corrupt one scenario's ring so many times."""
     scenario, rng = SCENARIOS[index], random.Random(seed)
     ring = scenario.ring()
-    header = ringbus._core.Segment(NAME, True).header()
-    parts = regions(scenario.capacity, scenario.producers == "multi", header["schema_bytes"], header["total_bytes"])
     with (ringbus.sharing.folder() / NAME).open("r+b") as file:
         memory = mmap.mmap(file.fileno(), 0)
+    (schema_bytes,) = struct.unpack_from("<Q", memory, 64)
+    parts = regions(scenario.capacity, scenario.producers == "multi", schema_bytes, len(memory))
     first = memory[:]
     mutator, done = Mutator(memory, parts, rng), 0
     with tempfile.TemporaryDirectory() as scratch:
         workers = [Worker(role, index, Path(scratch), rng.getrandbits(32)) for role in ("reader", "writer")]
-        wait_until(lambda: all(each.steps > 10 for each in workers) or not judge(workers, found, "the beginning"))
+        wait_until(lambda: all(each.look() or each.seen for each in workers) or not judge(workers, found, "the start"))
         try:
             while done < mutations and judge(workers, found, f"scenario {index}, seed {seed}, mutation {done}"):
                 burst = [mutator.mutate() for _ in range(min(rng.choice(BURSTS), mutations - done))]
@@ -489,6 +494,10 @@ def fuzz(index: int, mutations: int, seed: int, found: Found) -> None:
                 elif fate < 0.7:
                     memory[:] = first
                 expose(workers, 0.003)
+                wait_for_late(workers, LATE_SECONDS)
+            wait_for_late(workers, 0.0)
+            if found.is_clean:
+                judge(workers, found, f"scenario {index}, seed {seed}, the end")
         finally:
             found.mutations += done
             found.steps += sum(each.steps for each in workers)
@@ -499,10 +508,18 @@ def fuzz(index: int, mutations: int, seed: int, found: Found) -> None:
     ring.unlink()
 
 
+def wait_for_late(workers: list[Worker], seconds: float) -> None:
+    """Corrupt nothing more while a worker has done no step for so long, until it does or counts as stuck."""
+    begin = time.monotonic()
+    late = [each for each in workers if begin - each.moved >= seconds]
+    while late and all(each.process.poll() is None and not each.is_stuck() for each in late):
+        time.sleep(0.001)
+        late = [each for each in late if not each.look()]
+
+
 def wait_until(condition: Callable[[], bool]) -> None:
     """Wait for the workers to come up."""
-    end = time.monotonic() + 60
-    while not condition() and time.monotonic() < end:
+    while not condition():
         time.sleep(0.01)
 
 

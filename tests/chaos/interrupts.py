@@ -28,15 +28,18 @@ from typing import Any, Literal
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import numpy as np
+
+import ringbus
 from chaos import ledger, roles
+from chaos.kill_test import verdict
 from chaos.ledger import SEEN
 from chaos.roles import Beat, checked
 from chaos.scene import Stage, stage, wait_until
 
-import ringbus
-
 CAPACITY = 8
 Ring = ringbus.RingBuffer[Any]
+Group = ringbus.ConsumerGroup[Any]
+Kind = Literal["single", "multi"]
 Block = Callable[[], object]
 Case = Callable[[Stage, "Outcome"], AbstractContextManager[Block]]
 """Sets a ring up, gives the call that waits for ever, and looks for holes afterwards."""
@@ -56,7 +59,7 @@ class Outcome:
 
 
 @contextmanager
-def held_up(stage: Stage, *, claim: bool, producers: Literal["single", "multi"] = "multi", **options: Any) -> Iterator[Any]:
+def held_up(stage: Stage, *, claim: bool, producers: Kind = "multi", **options: Any) -> Iterator[Any]:
     """A ring that another process holds up; gives the ring and what lets it go."""
     name = stage.name()
     place = stage.folder / name
@@ -87,7 +90,7 @@ def publish(ring: Ring, number: int) -> None:
     ring.publish(producer=0, number=number, check=checked(0, number))
 
 
-def full(verb: Callable[[Ring], object], wait: str = "blocking", producers: Literal["single", "multi"] = "multi") -> Case:
+def full(verb: Callable[[Ring], object], wait: str = "blocking", producers: Kind = "multi") -> Case:
     """A producer waits: the reader of another process takes nothing."""
 
     @contextmanager
@@ -124,7 +127,7 @@ def behind(verb: Callable[[ringbus.EventPoller[Any]], object], wait: str = "bloc
     return case
 
 
-def following(verb: Callable[[ringbus.ConsumerGroup[Any]], object], *, process: bool = False, halts: bool = False) -> Case:
+def following(verb: Callable[[Group], object], *, process: bool = False, halts: bool = False) -> Case:
     """A group waits for a consumer of another process that does not move."""
 
     @contextmanager
@@ -266,8 +269,8 @@ def main() -> int:
         print(f"  {name:<28} median {statistics.median(row):6.1f}   slowest {max(row):6.1f}")
     slowest, name = max((max(row), name) for name, row in outcome.times_ms.items())
     count = sum(map(len, outcome.times_ms.values()))
-    print(f"  slowest of {count:<26} {slowest:6.1f} ms ({name})   bar <= 200 ms   {'met' if slowest <= 200 else 'MISSED'}")
-    print(f"  holes, and anything else wrong  {len(outcome.wrong):>6}   bar 0   {'MISSED' if outcome.wrong else 'met'}")
+    verdict(f"slowest of {count}: {name}", f"{slowest:.1f} ms", "<= 200 ms", slowest <= 200)
+    verdict("holes, and anything else wrong", len(outcome.wrong), "0", not outcome.wrong)
     for what in outcome.wrong[:10]:
         print(f"  WRONG: {what}")
     return int(slowest > 200 or bool(outcome.wrong))

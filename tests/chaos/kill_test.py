@@ -28,6 +28,8 @@ from chaos.ledger import Findings
 from chaos.scene import HangError, Kill, Scene, Stage, stage
 
 KILLS_A_SCENE = 20
+WARM_UP = 5
+"""Scenes after which descriptors and memory count."""
 COMES_BACK = ("durable", "remote")
 """Who holds the ring up while it is away: what is timed includes its start."""
 COMPLETENESS = ("acknowledged, lost", "missed by a durable consumer", "missed by a consumer that gates")
@@ -80,9 +82,19 @@ def at(quantile: float, times: Sequence[float]) -> float:
     return times[min(len(times) - 1, int(quantile * len(times)))] if times else 0.0
 
 
+def verdict(name: str, value: object, bar: str, met: bool) -> None:
+    """Print a figure beside its bar."""
+    print(f"  {name:<36} {value:>18}   bar {bar:<11} {'met' if met else 'MISSED'}")
+
+
+def spread(times: Sequence[float]) -> str:
+    """Median, P99 and maximum of sorted times."""
+    return f"median {at(0.5, times):6.1f}   P99 {at(0.99, times):6.1f}   max {at(1.0, times):6.1f} ms"
+
+
 def descriptors() -> int:
     """Open descriptors of this process."""
-    return len(os.listdir("/proc/self/fd"))
+    return len(list(Path("/proc/self/fd").iterdir()))
 
 
 def resident_kib() -> int:
@@ -94,13 +106,14 @@ def resident_kib() -> int:
 
 
 def play(kills: int, seed: int) -> tuple[Run, dict[str, tuple[int, int]]]:
-    """Kill `kills` times; the run, and what was there before and after, once the first scene has warmed things up."""
+    """Kill `kills` times; the run, and what was there before and after, once some scenes have warmed things up."""
     rng, run = random.Random(seed), Run()
     with stage() as shared:
         before: dict[str, int] = {}
         while len(run.kills) < kills and len(run.hangs) < 5:
             run.play(shared, rng.getrandbits(48), min(KILLS_A_SCENE, kills - len(run.kills)))
-            before = before or measure(shared)
+            if run.scenes <= WARM_UP:
+                before = measure(shared)
             print(f"\r{len(run.kills)} kills, {run.scenes} scenes", end="", file=sys.stderr, flush=True)
         print(file=sys.stderr)
         after = measure(shared)
@@ -129,8 +142,8 @@ def table(run: Run, resources: dict[str, tuple[int, int]]) -> bool:
     for name, (first, last) in resources.items():
         met = last <= first * 1.02 if name.startswith("RSS") else last <= first
         rows.append((f"{name}, before and after", f"{first} -> {last}", "+ 2 %" if "RSS" in name else "same", met))
-    for name, value, bar, met in rows:
-        print(f"  {name:<36} {value:>18}   bar {bar:<11} {'met' if met else 'MISSED'}")
+    for row in rows:
+        verdict(*row)
     return all(met for *_, met in rows)
 
 
@@ -140,11 +153,10 @@ def details(run: Run) -> None:
     print(f"  {found.events} events seen by survivors, {found.acknowledged} acknowledged, {found.pads} Pads,")
     print(f"  {found.unacknowledged} seen and not acknowledged, {found.redelivered} redelivered to durable consumers")
     idle = sorted(run.idle_ms)
-    print(f"  once around the ring: without a death  {len(idle):>4}   median {at(0.5, idle):6.1f}   max {at(1, idle):6.1f} ms")
+    print(f"  once around the ring: nobody died        {len(idle):>4}   {spread(idle)}")
     for kind, times in run.by_kind().items():
         note = "  (includes its new start)" if kind in COMES_BACK else ""
-        row = f"median {at(0.5, times):6.1f}   max {at(1.0, times):6.1f} ms{note}"
-        print(f"    after the death of: {kind:<18} {len(times):>4}   {row}")
+        print(f"    after the death of: {kind:<18} {len(times):>4}   {spread(times)}{note}")
     for kill in sorted(run.kills, key=lambda kill: -kill.recovery_ms)[:3]:
         print(f"  slowest: {kill.recovery_ms:.1f} ms, {kill.name}, {kill.scene}")
     for example in (*found.examples[:10], *run.hangs):
@@ -168,7 +180,8 @@ def main() -> int:
                 run.play(shared, seed, min(KILLS_A_SCENE, options.kills))
             resources = {"files": (0, len(shared.left_behind()))}
     else:
-        print(f"{options.kills} kills under load, seed {options.seed}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}")
+        machine = f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}"
+        print(f"{options.kills} kills under load, seed {options.seed}, {machine}")
         run, resources = play(options.kills, options.seed)
     met = table(run, resources)
     details(run)

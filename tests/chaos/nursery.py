@@ -116,8 +116,11 @@ def _die_with_parent() -> None:
 
 
 def _bear(role: str, arguments: dict[str, Any]) -> int:
+    # A SIGTERM that comes before `Stop` is there waits for it.
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
     pid = os.fork()
     if pid:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
         return pid
     code = 1
     try:
@@ -127,7 +130,7 @@ def _bear(role: str, arguments: dict[str, Any]) -> int:
         from chaos.roles import ROLES
 
         code = ROLES[role](**arguments)
-    except BaseException:
+    except BaseException:  # noqa: BLE001 (written down, and told by the exit code)
         with contextlib.suppress(OSError):
             path = Path(os.environ["RINGBUS_CHAOS"], "errors", f"{role}-{os.getpid()}.txt")
             path.write_text(f"{role} {arguments}\n{traceback.format_exc()}", encoding="utf-8")

@@ -17,10 +17,12 @@ from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
-from chaos.ledger import ACKNOWLEDGED, ATTEMPTED, Ledger
 
 import ringbus
+from chaos.ledger import ACKNOWLEDGED, ATTEMPTED, Ledger
 
+MOST_CLAIMED = 24
+"""Slots of a claim, at the most."""
 PEER_DIED = 3
 PATIENCE = 20.0
 _MASK = 2**64 - 1
@@ -59,6 +61,7 @@ class Stop:
         self.is_set = False
         signal.signal(signal.SIGTERM, self._set)
         signal.signal(signal.SIGINT, signal.SIG_IGN)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
 
     def _set(self, *_: object) -> None:
         self.is_set = True
@@ -134,7 +137,7 @@ class Publishing:
         return self._acknowledge(count)
 
     def _batch(self) -> int:
-        count = self._rng.randint(1, 24)
+        count = self._rng.randint(1, MOST_CLAIMED)
         wanted = [(*beat.values(), 0) for beat in self._attempt(count)]
         self._ring.publish_batch(np.array(wanted, Beat.dtype))
         return self._acknowledge(count)

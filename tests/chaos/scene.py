@@ -19,12 +19,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+import ringbus
 from chaos import ledger
 from chaos.ledger import SEEN, Findings, Rows
 from chaos.nursery import Child, Nursery
-from chaos.roles import PEER_DIED, Beat
-
-import ringbus
+from chaos.roles import MOST_CLAIMED, PEER_DIED, Beat
 
 DEADLINE = 10.0
 """Seconds after which a step that must come to its end counts as a hang."""
@@ -109,7 +108,7 @@ class Part:
         return str(self.arguments.get("name", ""))
 
 
-@dataclass
+@dataclass(slots=True)
 class Kill:
     """What was hit, and how long it took until all others had gone on, in ms."""
 
@@ -137,9 +136,11 @@ class Stopped:
         scene, name = self.scene, self.part.name
         if not self.gates:
             return
-        scene.wait_until("the ring is full", lambda: scene.ring.cursor >= scene._row(name).sequence + scene.capacity)
+        full = self.row.sequence + scene.capacity - MOST_CLAIMED
+        scene.wait_until("the ring is full", lambda: scene.ring.cursor >= full)
         row = scene._row(name)
-        kept = row is not None and row.entry == self.row.entry and row.process == (self.part.child.pid, "stopped", row[-1][2])
+        same = row is not None and (row.entry, row.state) == (self.row.entry, self.row.state)
+        kept = same and row.process[:2] == (self.part.child.pid, "stopped")
         scene.findings.fault("false deaths", int(not kept), f"{self.row} became {row}")
         if scene.kinds == "multi":
             named = _held_up_by(scene.name)
@@ -188,7 +189,7 @@ class Scene:
 
     def __post_init__(self) -> None:
         self.rng = random.Random(self.seed)
-        self.name = self.stage.name()
+        self.name, self._title = self.stage.name(), str(self)
         self.folder = self.stage.folder / self.name
         self._numbers = 0
         self._claims: dict[int, Path] = {}
@@ -319,7 +320,7 @@ class Scene:
     def kill(self, part: Part) -> Kill:
         """Kill this one now, wait until the others have gone on, and bring it back."""
         kill = self._kill_remote(part) if part.kind == "remote" else self._kill(part)
-        kill.scene = str(self)
+        kill.scene = self._title
         self.kills.append(kill)
         return kill
 
@@ -377,7 +378,12 @@ class Scene:
     # -- the end ------------------------------------------------------------------------------------------------------
 
     def finish(self) -> Findings:
-        """Stop the producers, let everybody see the rest, and check what they wrote down."""
+        """Stop everybody, and check what they wrote down."""
+        self.stop()
+        return self.check()
+
+    def stop(self) -> None:
+        """Stop the producers, let everybody see the rest, and take the ring away."""
         order = ("producer", "remote", "dependent", "upstream", "consumer", "durable", "watcher", "survivor")
         for kind in order:
             parts = [part for part in self.parts if part.kind == kind]
@@ -388,27 +394,26 @@ class Scene:
                 code = part.child.reap()
                 self.findings.fault("ends badly", int(code != 0), f"{part.child!r}: exit code {code}")
                 self.stage.nursery.children.remove(part.child)
-        pads = self.ring.statistics().pads
+        self._pads = self.ring.statistics().pads
         self.ring.close()
         del self.ring
         gc.collect()
         ringbus.sharing.unlink(self.name)
-        self._check(pads)
-        return self.findings
 
     def _lives(self, part: Part) -> list[Rows]:
         pattern = "seen-remote-*" if part.kind == "remote" else f"seen-{part.name}-*"
         paths = sorted(self.folder.glob(pattern), key=lambda path: int(path.name.rpartition("-")[2]))
         return [ledger.read(path, SEEN) for path in paths]
 
-    def _check(self, pads: int) -> None:
+    def check(self) -> Findings:
+        """Check what everybody wrote down, and that nothing is left; once it has stopped."""
         findings = self.findings
         survivors = [part for part in self.parts if part.kind == "survivor"]
         reference = self._lives(survivors[0])[0].copy()
         claims = {number: path for number, path in self._claims.items() if path.exists()}
         shifted = reference.copy()
         shifted["sequence"] -= self.start
-        ledger.check_reference(findings, shifted, claims, pads)
+        ledger.check_reference(findings, shifted, claims, self._pads)
         for part in self.parts:
             if part.role == "producer":
                 continue
@@ -417,6 +422,8 @@ class Scene:
                 name = f"{part.name}, life {life}"
                 ledger.check_order(findings, name, rows)
                 ledger.check_against(findings, name, rows, reference, gaps=part.kind == "watcher")
+            if part.kind != "watcher" and lives:
+                ledger.check_end(findings, part.name, lives[-1], reference)
             if part.kind in ("durable", "remote"):
                 ledger.check_durable(findings, part.name, lives, reference)
             if part.kind == "survivor":
@@ -427,6 +434,7 @@ class Scene:
         shutil.rmtree(self.folder)
         left = [name for name in self.stage.left_behind() if self.name in name.split(".")]
         findings.fault("files left behind", len(left), f"{left[:5]}")
+        return findings
 
     def give_up(self) -> None:
         """After a hang: kill everybody and take the ring away."""

@@ -1,6 +1,6 @@
 """Ctrl-C in each blocking call while another process holds the ring up, and rings made and closed over and over.
 
-The long forms are `make interrupt-test` and `make cycle-test`, which also hold the bars.
+The long forms are `make ctrl-c-test` and `make cycle-test`, which also hold the bars.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import signal
 from collections.abc import Iterator
 
 import pytest
+
 from chaos import cycles, interrupts
 from chaos.scene import Stage, stage
 

@@ -9,6 +9,7 @@ import random
 from collections import Counter
 
 import pytest
+
 from chaos import stop_test
 from chaos.kill_test import Run
 from chaos.scene import KILLABLE, HangError, Scene, stage, wait_until

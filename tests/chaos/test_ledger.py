@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
+
 from chaos import ledger
 from chaos.ledger import ACKNOWLEDGED, ATTEMPTED, SEEN, Findings, Ledger, Rows
 
@@ -46,7 +46,7 @@ def test_a_run_in_which_all_went_well_has_no_findings(tmp_path: Path) -> None:
     ],
 )
 def test_the_reference_is_held_against_what_producers_wrote(
-    tmp_path: Path, attempted: int, acknowledged: int, seen: Rows, pads: int, what: str
+    tmp_path: Path, *, attempted: int, acknowledged: int, seen: Rows, pads: int, what: str
 ) -> None:
     findings = Findings()
     ledger.check_reference(findings, seen, claims(tmp_path, attempted, acknowledged), pads)
@@ -76,11 +76,17 @@ def test_a_consumer_that_saw_less_or_something_else_is_found() -> None:
     assert dict(findings.wrong) == {"missed by a consumer that gates": 1, "other events than the others": 1}
 
 
-@pytest.mark.parametrize("lives", [[FINE[:1], FINE[2:]], [FINE[:2]]])
-def test_a_durable_consumer_that_left_something_out_is_found(lives: list[Any]) -> None:
+def test_a_durable_consumer_that_left_something_out_is_found() -> None:
     findings = Findings()
-    ledger.check_durable(findings, "one", lives, FINE)
+    ledger.check_durable(findings, "one", [FINE[:1], FINE[2:]], FINE)
     assert dict(findings.wrong) == {"missed by a durable consumer": 1}
+
+
+def test_who_stops_before_the_end_is_found() -> None:
+    findings = Findings()
+    ledger.check_end(findings, "one", FINE, FINE)
+    ledger.check_end(findings, "other", FINE[:2], FINE)
+    assert dict(findings.wrong) == {"missed by a consumer that gates": 1}
 
 
 def test_a_record_with_a_wrong_checksum_is_refused(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import signal
 import threading
 import time
 import weakref
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -23,7 +24,7 @@ from support.variants import (
     opened_at_end,
     publish,
     running,
-    values,
+    taken,
 )
 
 structured = only("arrays of slots need structured memory", lambda variant: variant.structured)
@@ -34,6 +35,11 @@ blocking = only("the others are told to spin, or sleep for a time", lambda varia
 # -- start, publish, stop ---------------------------------------------------------------------------------------------
 
 
+def recording(seen: list[int]) -> Callable[[Any], None]:
+    """A handler that takes down the values."""
+    return lambda event: seen.append(event.value)
+
+
 @pytest.mark.parametrize("threads", [None, 1], ids=["threads", "one-thread"])
 def test_better_a_nothing_is_lost_when_a_group_starts_and_stops_at_once(variant: Variant, threads: Any) -> None:
     for _ in range(RUNS // len(ALL)):
@@ -41,8 +47,8 @@ def test_better_a_nothing_is_lost_when_a_group_starts_and_stops_at_once(variant:
         first: list[int] = []
         last: list[int] = []
         group = ring.consumer_group("short", threads=threads)
-        group.add("first", lambda event, seen=first: seen.append(event.value))
-        group.add("last", lambda event, seen=last: seen.append(event.value)).depends_on("first")
+        group.add("first", recording(first))
+        group.add("last", recording(last)).depends_on("first")
         group.start()
         publish(ring, 10)
         group.stop()
@@ -105,9 +111,9 @@ def goes_on_without_a_hole(ring: ringbus.RingBuffer[Any], poller: ringbus.EventP
     """Check that a full ring of values from 0 on is as if nothing had been asked of it."""
     assert ring.cursor == capacity - 1
     assert ring.remaining_capacity == 0
-    assert values(poller.take()) == list(range(capacity))
+    assert taken(poller) == list(range(capacity))
     publish(ring, 2, first=capacity)
-    assert values(poller.take()) == [capacity, capacity + 1]
+    assert taken(poller) == [capacity, capacity + 1]
     assert ring.cursor == capacity + 1
     assert ring.statistics().pads == 0
 
@@ -185,7 +191,7 @@ def test_better_d_an_error_while_a_slot_is_filled_shows_nothing_to_anybody(varia
         group.drain(PATIENCE)
     assert seen == [0, 1]
     assert ends == [(0, False), (1, True)]
-    assert values(poller.take()) == [0, 1]
+    assert taken(poller) == [0, 1]
     assert poller.sequence == ring.cursor
 
 
@@ -219,16 +225,19 @@ def test_better_e_a_stop_with_a_time_out_halts_and_says_who_lagged(variant: Vari
     ring = variant.ring(64)
     group = ring.consumer_group("late")
     seen: list[int] = []
-    pause = threading.Event()
+    began, pause = threading.Event(), threading.Event()
 
     def crawl(event: Any) -> None:
         seen.append(event.value)
+        began.set()
         pause.wait(0.05)
 
-    group.add("quick", lambda event: None)
+    quick = group.add("quick", lambda event: None)
     group.add("crawls", crawl)
     group.start()
     publish(ring, 64)
+    assert ring._ring.wait_done(quick.runners[0].index, 63, PATIENCE)
+    assert began.wait(PATIENCE)
     with pytest.raises(ringbus.WaitTimeout, match=r"crawls \(\d+ behind\)") as caught:
         group.stop(timeout=0.01)
     assert [who.split()[0] for who in caught.value.laggards] == ["crawls"]

@@ -418,8 +418,12 @@ def test_21_early_release_is_visible_at_once(variant: Variant) -> None:
 def test_21_without_early_release_the_batch_is_released_as_a_whole(variant: Variant) -> None:
     ring = variant.ring(16)
     group = ring.consumer_group("late")
-    seen = []
-    consumer = group.add("late", lambda event: seen.append(consumer.sequence))
+    seen: list[int] = []
+
+    def handle(event: object) -> None:
+        seen.append(consumer.sequence)
+
+    consumer: ringbus.Consumer = group.add("late", handle)
     publish(ring, 10)
     with group:
         group.drain(PATIENCE)
@@ -557,7 +561,13 @@ def test_23_a_wait_of_half_a_second_takes_no_less(variant: Variant) -> None:
     group = ring.consumer_group("held")
     gate = Gate()
     group.add("gate", gate)
-    with group, opened_at_end(gate), ring.poller("reader") as poller, ring.poller("other") as other, full.poller("full"):
+    with (
+        group,
+        opened_at_end(gate),
+        ring.poller("reader") as poller,
+        ring.poller("other") as other,
+        full.poller("full"),
+    ):
         publish(full, 8)
         publish(ring, 6)
         assert values(poller.take(6)) == values(other.take(6)) == list(range(6))
@@ -671,9 +681,9 @@ def mismatches(variant: Variant, publishers: int, each: int) -> tuple[list[int],
     def produce() -> None:
         together.wait(PATIENCE)
         for _ in range(each):
-            claim = ring.claim()
+            claim: Any = ring.claim()
             with claim as event:
-                sequence = claim.first  # type: ignore[attr-defined] # of the claim of this package
+                sequence = claim.first
                 event.sequence, event.a, event.b = sequence, sequence + 13, sequence - 7
                 event.s = f"wibble-{sequence}"
 
@@ -683,6 +693,7 @@ def mismatches(variant: Variant, publishers: int, each: int) -> tuple[list[int],
     return counts, faults
 
 
+@pytest.mark.timeout(120)
 def test_25_many_publishers_and_consumers_never_mismatch(variant: Variant) -> None:
     publishers = 2 if variant.many else 1
     full = (variant.structured, variant.many, variant.wait) == (True, True, "blocking")
@@ -691,6 +702,7 @@ def test_25_many_publishers_and_consumers_never_mismatch(variant: Variant) -> No
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(240)
 @only("what differs at length is the sequencer and the slot", lambda variant: variant.wait == "blocking")
 def test_25_the_full_count_never_mismatches(variant: Variant) -> None:
     publishers = 2 if variant.many else 1

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import ringbus
-from support.variants import Gate, Number, Variant, facts_of, only, open_claims, opened_at_end, publish, values
+from support.variants import Gate, Number, Variant, facts_of, only, open_claims, opened_at_end, publish, taken
 
 INT64_MAX = 2**63 - 1
 
@@ -104,11 +104,11 @@ def test_03_a_full_ring_refuses_and_times_out_until_the_consumer_moves_by_one(va
         pytest.fail("a full ring gave a slot")
     with pytest.raises(ringbus.WaitTimeout, match="slow"):
         ring.producer(timeout=0.001).publish(value=16)
-    assert values(poller.take(1)) == [0]
+    assert taken(poller, 1) == [0]
     assert [ring.try_publish(value=16), ring.try_publish(value=17)] == [True, False]
     with pytest.raises(ringbus.WaitTimeout):
         ring.producer(timeout=0.001).publish(value=17)
-    assert values(poller.take()) == list(range(1, 17))
+    assert taken(poller) == list(range(1, 17))
 
 
 # -- 4 ----------------------------------------------------------------------------------------------------------------
@@ -183,9 +183,9 @@ def test_05_a_claim_of_six_is_available_as_a_whole(variant: Variant) -> None:
         with ring.claim(6) as events:
             events["value"] = range(6)
             assert available(ring, 7) == [False] * 7
-            assert poller.take(timeout=0) == []
+            assert taken(poller) == []
         assert available(ring, 7) == [True] * 6 + [False]
-        assert values(poller.take()) == list(range(6))
+        assert taken(poller) == list(range(6))
 
 
 def test_05_one_open_claim_is_not_available(variant: Variant) -> None:
@@ -194,9 +194,9 @@ def test_05_one_open_claim_is_not_available(variant: Variant) -> None:
         with ring.claim() as event:
             event.value = 5
             assert not ring.is_available(0)
-            assert poller.take(timeout=0) == []
+            assert taken(poller) == []
         assert ring.is_available(0)
-        assert values(poller.take()) == [5]
+        assert taken(poller) == [5]
 
 
 # -- 6 ----------------------------------------------------------------------------------------------------------------
@@ -220,10 +220,10 @@ def test_07_a_consumer_may_read_up_to_the_last_published(variant: Variant) -> No
     ring = variant.ring(16)
     poller = ring.poller("reader")
     publish(ring, 5)
-    assert values(poller.take()) == list(range(5))
+    assert taken(poller) == list(range(5))
     assert poller.sequence == 4
     publish(ring, 5, first=5)
-    assert values(poller.take()) == list(range(5, 10))
+    assert taken(poller) == list(range(5, 10))
     assert poller.sequence == 9
 
 
@@ -232,14 +232,14 @@ def test_07_of_ten_claimed_a_consumer_may_read_what_is_published(variant: Varian
     ring = variant.ring(16)
     poller = ring.poller("reader")
     claims = open_claims(ring, 10)
-    assert poller.take(timeout=0) == []
+    assert taken(poller) == []
     for claim in claims[:5]:
         claim.close()
-    assert values(poller.take()) == list(range(5))
+    assert taken(poller) == list(range(5))
     assert poller.sequence == 4
     for claim in claims[5:]:
         claim.close()
-    assert values(poller.take()) == list(range(5, 10))
+    assert taken(poller) == list(range(5, 10))
     assert poller.sequence == 9
 
 
@@ -254,10 +254,10 @@ def test_08_a_consumer_stops_before_a_gap(variant: Variant) -> None:
     claims[3].close()
     claims[5].close()
     assert available(ring, 7) == [False, False, False, True, False, True, False]
-    assert poller.take(timeout=0) == []
+    assert taken(poller) == []
     for number, readable in [(0, [0]), (2, []), (1, [1, 2, 3]), (4, [4, 5]), (6, [6])]:
         claims[number].close()
-        assert values(poller.take(timeout=0)) == readable
+        assert taken(poller) == readable
     assert poller.sequence == 6
 
 
@@ -276,7 +276,7 @@ def test_09_a_claim_out_of_range_is_an_error_and_changes_nothing(variant: Varian
         assert caught.value.value == count
         assert facts_of(ring) == before
         publish(ring, 1, first=3)
-        assert values(poller.take()) == [0, 1, 2, 3]
+        assert taken(poller) == [0, 1, 2, 3]
 
 
 # -- 10 ---------------------------------------------------------------------------------------------------------------
@@ -287,13 +287,13 @@ def test_10_the_slots_hold_the_last_lap(variant: Variant) -> None:
     with ring.poller("keeps up") as poller:
         for value in range(32 + 1000):
             ring.publish(value=value)
-            assert values(poller.take(timeout=0)) == [value]
+            assert taken(poller) == [value]
         found = []
         for _ in range(32):
             # What a slot holds is seen by claiming it without a reset.
             with ring.claim(reset=False) as event:
                 found.append(event.value)
-            poller.take(timeout=0)
+            taken(poller)
     assert found == list(range(1000, 1032))
 
 
@@ -304,7 +304,7 @@ def test_11_a_ring_of_32_takes_32_without_waiting_and_no_more(variant: Variant) 
     ring = variant.ring(32)
     with ring.poller("idle") as poller:
         assert [ring.try_publish(value=number + 29) for number in range(33)] == [True] * 32 + [False]
-        assert values(poller.take()) == list(range(29, 61))
+        assert taken(poller) == list(range(29, 61))
 
 
 # -- 12 ---------------------------------------------------------------------------------------------------------------
@@ -344,8 +344,8 @@ def test_13_the_slowest_consumer_gates_until_it_has_left(variant: Variant) -> No
     slow, quick = ring.poller("slow"), ring.poller("quick")
     publish(ring, 10)
     assert ring.minimum_sequence == -1
-    slow.take(4)
-    quick.take(8)
+    assert taken(slow, 4) == list(range(4))
+    assert taken(quick, 8) == list(range(8))
     assert (slow.sequence, quick.sequence) == (3, 7)
     assert ring.minimum_sequence == 3
     slow.close()
@@ -364,7 +364,7 @@ def test_14_a_consumer_starts_after_the_cursor(variant: Variant) -> None:
         assert consumer.sequence == 10
         assert ring.minimum_sequence == 10
         publish(ring, 1, first=11)
-        assert values(poller.take()) == [11]
+        assert taken(poller) == [11]
 
 
 # -- 15 ---------------------------------------------------------------------------------------------------------------

@@ -62,11 +62,11 @@ class Variant:
 
     def ring(self, capacity: int, **options: Any) -> ringbus.RingBuffer[Any]:
         """Make a ring of this variant."""
-        event = {} if self.slots == "object" else {"event": Number}
-        factory = {"factory": Box} if self.slots == "object" else {}
-        return ringbus.RingBuffer(
-            **event, capacity=capacity, producers=self.producers, wait=self.wait, **factory, **options
+        what: dict[str, Any] = {"event": Number} if self.structured else {"factory": Box}
+        ring: ringbus.RingBuffer[Any] = ringbus.RingBuffer(
+            **what, capacity=capacity, producers=self.producers, wait=self.wait, **options
         )
+        return ring
 
     def __str__(self) -> str:
         return f"{self.producers}-{self.wait}-{self.slots}"
@@ -98,6 +98,13 @@ def publish(ring: ringbus.RingBuffer[Any], count: int, first: int = 0) -> None:
 def values(events: list[Any]) -> list[int]:
     """The values of some events."""
     return [event.value for event in events]
+
+
+def taken(poller: ringbus.EventPoller[Any], limit: int = 1024) -> list[int]:
+    """The values that a poller takes now; it is done with them afterwards, objects too."""
+    seen: list[int] = []
+    poller.poll(lambda event: seen.append(event.value), limit)
+    return seen
 
 
 def open_claims(ring: ringbus.RingBuffer[Any], count: int) -> list[contextlib.ExitStack]:

@@ -27,6 +27,11 @@ def nothing(trade: Trade) -> None:
     """Handle an event."""
 
 
+def recording(seen: list[int]) -> Callable[[Trade], None]:
+    """A handler that takes down the numbers."""
+    return lambda trade: seen.append(trade.number)
+
+
 class BadLuckError(Exception):
     """What a handler fails with."""
 
@@ -175,10 +180,11 @@ def one(trade: Trade) -> Any:
 def unpacked(kept: Any) -> Trade:
     """The event in what a keeper kept."""
     if isinstance(kept, dict):
-        return kept["trade"][0]
-    if isinstance(kept, Trade):
-        return kept
-    return kept() if callable(kept) else next(kept)
+        (kept,) = kept["trade"]
+    elif not isinstance(kept, Trade):
+        kept = kept() if callable(kept) else next(kept)
+    assert isinstance(kept, Trade)
+    return kept
 
 
 @pytest.mark.parametrize("threads", [None, 1], ids=["threads", "one-thread"])
@@ -635,8 +641,8 @@ def test_an_exception_in_the_body_halts_and_does_not_drain(ring: ringbus.RingBuf
 
     group = ring.consumer_group("group")
     group.add("reader", handle)
+    publish_trades(ring, 8)
     with pytest.raises(BadLuckError), group:
-        publish_trades(ring, 8)
         raise BadLuckError
     assert len(seen) < 8
     assert group.state == "stopped"
@@ -791,9 +797,8 @@ def test_consumers_join_and_leave_while_events_flow_without_a_loss_for_anybody(
                 group.remove(live.pop(rng.randrange(len(live))))
             else:
                 name = f"guest {turn}"
-                guests[name] = seen = []
                 options: dict[str, Any] = {"depends_on": ("steady",)} if rng.random() < 0.5 else {}
-                group.add(name, lambda trade, seen=seen: seen.append(trade.number), **options)
+                group.add(name, recording(guests[name]), **options)
                 live.append(name)
                 turn += 1
         thread.join(PATIENCE)
@@ -867,7 +872,7 @@ def test_a_removed_name_may_come_again(ring: ringbus.RingBuffer[Trade]) -> None:
     with group:
         for number in range(20):
             seen: list[int] = []
-            group.add("guest", lambda trade, seen=seen: seen.append(trade.number))
+            group.add("guest", recording(seen))
             publish_trades(ring, 3, first=number)
             group.drain(PATIENCE)
             group.remove("guest")
@@ -978,7 +983,7 @@ def test_dependencies_add_up(ring: ringbus.RingBuffer[Trade]) -> None:
     assert last.depends_on("b").depends_on("c", "a") is last
     assert last.depends_on_names == ("a", "b", "c")
     publish_trades(ring, 4)
-    runners = {consumer.name: consumer.runners[0] for consumer in group}
+    runners: dict[str, Any] = {consumer.name: consumer.runners[0] for consumer in group}
     for done, name in enumerate(("a", "b", "c")):
         assert runners["last"].step() == 0, f"it did not wait, with {done} done"
         runners[name].step()

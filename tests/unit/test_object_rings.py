@@ -95,9 +95,7 @@ def test_the_same_object_goes_down_the_whole_graph(ring: ringbus.RingBuffer[Orde
 
 
 @pytest.mark.parametrize("translate", [True, False], ids=["translator", "attributes"])
-def test_an_error_while_an_object_is_filled_publishes_nothing(
-    ring: ringbus.RingBuffer[Order], translate: bool
-) -> None:
+def test_an_error_while_an_object_is_filled_publishes_nothing(ring: ringbus.RingBuffer[Order], translate: bool) -> None:
     def fail(order: Order) -> None:
         order.number = 999
         raise BadLuckError
@@ -231,7 +229,8 @@ def test_an_object_is_cleared_once_and_after_the_slowest_consumer(producers: Any
     slow = group.add("slow", lambda order: None, max_batch=2)
     for number in range(5):
         ring.publish(number=number)
-    steps = {consumer.name: consumer.runners[0].step for consumer in (quick, slow)}
+    runners: dict[str, Any] = {consumer.name: consumer.runners[0] for consumer in (quick, slow)}
+    steps = {name: runner.step for name, runner in runners.items()}
     assert steps["quick"]() == 5
     assert cleared == []
     assert steps["slow"]() == 2
@@ -256,7 +255,7 @@ def test_an_object_that_a_poller_gave_is_cleared_at_the_next_call(way: str) -> N
         return
     asks: dict[str, Callable[[], Any]] = {
         "take": lambda: poller.take(1)[0],
-        "next": lambda: poller.next(),
+        "next": poller.next,
         "iteration": lambda: next(poller),
     }
     order = asks[way]()
@@ -329,7 +328,7 @@ def test_a_clear_that_fails_is_a_failure_of_the_consumer_that_was_last(on_error:
     group.add("reader", lambda order: None, max_batch=1)
     for number in range(3):
         ring.publish(number=number)
-    expected = contextlib.nullcontext() if on_error == "skip" else pytest.raises(ringbus.HandlerError)
+    expected: Any = contextlib.nullcontext() if on_error == "skip" else pytest.raises(ringbus.HandlerError)
     with expected as caught, group:
         group.drain(PATIENCE)
     if on_error == "skip":

@@ -128,7 +128,9 @@ def test_workers_may_follow_another_consumer(ring: ringbus.RingBuffer[Trade]) ->
     seen: list[tuple[int, bool]] = []
     group = ring.consumer_group("group")
     group.add("prepare", lambda trade: prepared.add(trade.number))
-    group.add("ship", lambda trade: seen.append((trade.number, trade.number in prepared)), workers=3).depends_on("prepare")
+    group.add("ship", lambda trade: seen.append((trade.number, trade.number in prepared)), workers=3).depends_on(
+        "prepare"
+    )
     with group:
         publish_trades(ring, 300)
     assert sorted(seen) == [(number, True) for number in range(300)]
@@ -223,10 +225,10 @@ def test_objects_are_shared_by_an_attribute_or_a_callable() -> None:
 
 
 def test_a_key_that_no_event_has_is_refused(ring: ringbus.RingBuffer[Trade]) -> None:
-    with pytest.raises(ringbus.ConfigurationError, match="numbr.*number"):
+    with pytest.raises(ringbus.ConfigurationError, match=r"numbr.*number"):
         ring.consumer_group("group").add("ship", lambda trade: None, workers=2, key="numbr")
     union = ringbus.RingBuffer(Trade | Quote, 8)
-    with pytest.raises(ringbus.ConfigurationError, match="number.*Quote"):
+    with pytest.raises(ringbus.ConfigurationError, match=r"number.*Quote"):
         union.consumer_group("group").add("ship", lambda event: None, workers=2, key="number")
     assert not ring.statistics().consumers
 

@@ -358,10 +358,15 @@ impl Consumer {
         counters.batches.store(counters.batches.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
     }
 
-    /// Counts one wait that took `blocked_ns`.
-    pub fn count_wait(&self, blocked_ns: u64) {
+    /// Counts one wait.
+    pub fn count_wait(&self) {
         let counters = &self.entry().counters;
         counters.waits.store(counters.waits.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
+    }
+
+    /// Adds to the time it has spent in waits. A long one is added bit by bit, so that who watches sees it.
+    pub fn count_blocked(&self, blocked_ns: u64) {
+        let counters = &self.entry().counters;
         counters.blocked_ns.store(counters.blocked_ns.load(Ordering::Relaxed).wrapping_add(blocked_ns), Ordering::Relaxed);
     }
 
@@ -487,6 +492,7 @@ fn write_name(entry: &ConsumerEntry, name: &str) {
     bytes[..name.len()].copy_from_slice(name.as_bytes());
     for (word, chunk) in entry.identity.name.iter().zip(bytes.chunks_exact(8)) {
         word.store(u64::from_le_bytes(std::array::from_fn(|byte| chunk[byte])), Ordering::Relaxed);
+        crash_point!("join.name_word");
     }
 }
 

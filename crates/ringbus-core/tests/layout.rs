@@ -300,7 +300,12 @@ fn only_one_file_names_atomics() {
                 folders.push(path);
             } else if path != sources.join("sync.rs") {
                 let text = fs::read_to_string(&path).unwrap();
-                let banned = ["std::sync::atomic", "core::sync::atomic", "std::cell::UnsafeCell", "SeqCst"];
+                let banned = [
+                    "std::sync::atomic",
+                    "core::sync::atomic",
+                    "std::cell::UnsafeCell",
+                    "SeqCst",
+                ];
                 let found: Vec<_> = banned.into_iter().filter(|name| text.contains(name)).collect();
                 assert!(found.is_empty(), "{} names {found:?}", path.display());
             }

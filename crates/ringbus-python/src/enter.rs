@@ -11,7 +11,7 @@ const SLICE: Duration = Duration::from_millis(50);
 /// passed.
 ///
 /// # Errors
-/// What a signal handler raised, such as KeyboardInterrupt.
+/// What a signal handler raised, such as `KeyboardInterrupt`.
 pub fn wait<T: Send>(
     py: Python<'_>,
     deadline: Option<Instant>,

@@ -7,6 +7,7 @@
 //! Both types are made from specs by hand: the class has no dictionary and no garbage collector's header, and its
 //! instances are as long as their schema says. The metaclass has one word more than `type`, which holds the class's
 //! schema. So an event keeps its class alive, and the class its schema.
+
 use std::ffi::{c_int, c_uint, c_void};
 use std::ptr;
 use std::sync::Arc;
@@ -493,17 +494,19 @@ fn bind(cls: &Bound<'_, PyType>, schema: &Bound<'_, Schema>, methods: bool) -> P
     let inner = Arc::clone(&schema.get().inner);
     check_class(cls, &inner)?;
     for field in &inner.fields {
-        let definition = Box::new(ffi::PyGetSetDef {
-            name: field.c_name.as_ptr(),
-            get: Some(getter(field.kind)),
-            set: Some(set_field),
-            doc: ptr::null(),
-            closure: ptr::from_ref(field).cast_mut().cast(),
+        let definition = field.definition.get_mut().get_or_insert_with(|| {
+            Box::new(ffi::PyGetSetDef {
+                name: field.c_name.as_ptr(),
+                get: Some(getter(field.kind)),
+                set: Some(set_field),
+                doc: ptr::null(),
+                closure: ptr::from_ref(field).cast_mut().cast(),
+            })
         });
-        // SAFETY: the definition is never freed; its name and its field live as long as the class, which the
-        // descriptor keeps alive. `type` itself sets the attribute, so that a metaclass may refuse others.
+        // SAFETY: the definition, its name and its field live as long as the class, which the descriptor keeps
+        // alive. `type` itself sets the attribute, so that a metaclass may refuse others.
         unsafe {
-            let descriptor = ffi::PyDescr_NewGetSet(class, Box::into_raw(definition));
+            let descriptor = ffi::PyDescr_NewGetSet(class, &raw mut **definition);
             let descriptor = Bound::from_owned_ptr_or_err(py, descriptor)?;
             let set = ffi::PyType_Type
                 .tp_setattro

@@ -149,6 +149,8 @@ pub struct Field {
     pub label: String,
     /// The field's name for `PyGetSetDef`, which keeps no copy of it.
     pub c_name: CString,
+    /// What its descriptor points to, made with the first class.
+    pub definition: GilCell<Option<Box<ffi::PyGetSetDef>>>,
     /// Reads it: the getter of its descriptor.
     pub get: Getter,
     /// The texts read last.
@@ -191,6 +193,7 @@ impl Field {
             name: PyString::intern(name.py(), text).unbind(),
             label: format!("{event}.{text}"),
             c_name: CString::new(text)?,
+            definition: GilCell::new(None),
             get: getter(kind),
             texts: GilCell::new(None),
             written: GilCell::new(None),
@@ -950,7 +953,7 @@ impl WrittenTexts {
     #[inline(always)]
     unsafe fn write(&self, place: *mut u8, size: usize, text: *mut ffi::PyObject) -> bool {
         let (words, known) = &self.0[Self::index(text)];
-        if !known.as_ref().is_some_and(|known| known.as_ptr() == text) {
+        if known.as_ref().is_none_or(|known| known.as_ptr() != text) {
             return false;
         }
         // SAFETY: no word that is written ends behind `size`, which is 8 to 32.

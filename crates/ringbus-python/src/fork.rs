@@ -1,4 +1,4 @@
-//! fork(): the child has a copy of the memory and none of the threads, so every handle is void there.
+//! `fork()`: the child has a copy of the memory and none of the threads, so every handle is void there.
 
 use pyo3::prelude::*;
 use ringbus_core::sync::{AtomicU32, Ordering};

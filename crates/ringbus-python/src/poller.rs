@@ -3,13 +3,13 @@
 //! Source: LMAX Disruptor 4.0, `EventPoller`.
 
 use crate::cell::GilCell;
-use crate::reader::{Reader, ReaderFacts};
+use crate::reader::{LatencyFacts, Reader, ReaderFacts};
 use crate::ring::RingHandle;
 use crate::view::{self, Lease, Place};
 use crate::{enter, errors};
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
-use ringbus_core::Outcome;
+use ringbus_core::{Blocker, Outcome, recovery};
 use ringbus_core::consumer::Lapped;
 use ringbus_core::futex::WATCHER;
 use std::os::fd::{FromRawFd, IntoRawFd, OwnedFd};
@@ -110,6 +110,15 @@ impl Poller {
         Ok(Some(event))
     }
 
+    /// `take_one`, as a batch of one.
+    fn take_counted(&self, py: Python<'_>) -> PyResult<Option<Py<PyAny>>> {
+        let event = self.take_one(py)?;
+        if event.is_some() {
+            self.reader.count_batch(1);
+        }
+        Ok(event)
+    }
+
     /// True when something may be readable, False on a time-out or when the ring is closed.
     fn wait_some(&self, py: Python<'_>, deadline: Option<Instant>) -> PyResult<bool> {
         loop {
@@ -201,11 +210,7 @@ impl Poller {
     fn _try_next(&self, py: Python<'_>) -> PyResult<Option<Py<PyAny>>> {
         self.check(py)?;
         self.commit_handed(py)?;
-        let event = self.take_one(py)?;
-        if event.is_some() {
-            self.reader.count_batch(1);
-        }
-        Ok(event)
+        self.take_counted(py)
     }
 
     /// As `_try_next`, but waits; None on a time-out or when the ring is closed and empty.
@@ -213,10 +218,7 @@ impl Poller {
     fn _next(&self, py: Python<'_>, timeout: Option<f64>) -> PyResult<Option<Py<PyAny>>> {
         self.check(py)?;
         self.commit_handed(py)?;
-        if !self.wait_some(py, enter::deadline(py, timeout)?)? {
-            return Ok(None);
-        }
-        self._try_next(py)
+        if self.wait_some(py, enter::deadline(py, timeout)?)? { self.take_counted(py) } else { Ok(None) }
     }
 
     /// The next event and its sequence; None when there is none now.
@@ -293,8 +295,16 @@ impl Poller {
         unsafe { view::array(py, &ring.kinds[kind].dtype, &place, &lease).map(Some) }
     }
 
-    /// Has `descriptor`, an eventfd, written to once something may be readable. True when it is already.
-    fn _arm(&self, py: Python<'_>, descriptor: i32) -> PyResult<bool> {
+    /// Whether other processes may take part in its ring, and die.
+    #[getter]
+    fn shared(&self) -> bool {
+        self.reader.ring.shared
+    }
+
+    /// Has `descriptor`, an eventfd, written to once something may be readable. True when it is already. `late` says
+    /// that the last wait lasted: then this looks for the dead, as every wait does.
+    #[pyo3(signature = (descriptor, late=false))]
+    fn _arm(&self, py: Python<'_>, descriptor: i32, late: bool) -> PyResult<bool> {
         self.check(py)?;
         self.commit_handed(py)?;
         let segment = &self.reader.ring.segment;
@@ -306,6 +316,14 @@ impl Poller {
                 self.reader.ring.check(py)?;
             }
             let Err(blocker) = self.reader.poll(self.next.get()) else { continue };
+            if late {
+                recovery::look(segment, blocker);
+            }
+            if let Blocker::Consumer(index) = blocker
+                && recovery::is_dead(segment, index)
+            {
+                return Err(self.reader.died(py, index));
+            }
             if !segment.is_shared() {
                 segment.watch(blocker, descriptor);
             }
@@ -360,7 +378,7 @@ impl Poller {
     }
 
     /// (count, min, mean, (p50, p90, p99, p99.9), max) of the latency in ns; None where nothing is stamped.
-    fn latency(&self) -> Option<(u64, u64, f64, (u64, u64, u64, u64), u64)> {
+    fn latency(&self) -> Option<LatencyFacts> {
         self.reader.latency()
     }
 

@@ -6,7 +6,7 @@
 use crate::call::{self, Vectorcall};
 use crate::cell::GilCell;
 use crate::event;
-use crate::reader::{Reader, ReaderFacts};
+use crate::reader::{LatencyFacts, Reader, ReaderFacts};
 use crate::ring::{Ring, RingHandle};
 use crate::view::{self, Lease, Place};
 use crate::{enter, errors};
@@ -101,6 +101,7 @@ pub struct Processor {
     shut_down: GilCell<bool>,
 }
 
+#[allow(clippy::struct_field_names, reason = "the names that Python knows them by")]
 struct Hooks {
     on_start: Option<Py<PyAny>>,
     on_shutdown: Option<Py<PyAny>>,
@@ -825,7 +826,7 @@ impl Processor {
     }
 
     /// (count, min, mean, (p50, p90, p99, p99.9), max) of the latency in ns; None where nothing is stamped.
-    fn latency(&self) -> Option<(u64, u64, f64, (u64, u64, u64, u64), u64)> {
+    fn latency(&self) -> Option<LatencyFacts> {
         self.reader.latency()
     }
 
@@ -864,7 +865,9 @@ pub fn run_serial(py: Python<'_>, processors: Vec<Py<Processor>>) -> PyResult<()
     if processors.iter().all(|processor| processor.start(py) == Flow::Continue) {
         result = run_in_turn(py, &processors);
     }
-    processors.iter().for_each(|processor| processor.shutdown(py));
+    for processor in processors {
+        processor.shutdown(py);
+    }
     result
 }
 
@@ -881,13 +884,20 @@ fn run_in_turn(py: Python<'_>, processors: &[&Processor]) -> PyResult<()> {
             }
         }
         if moved == 0 {
-            wait_for_more(py, processors[0], alike)?;
+            wait_for_more(py, first_wanted(processors, own), alike)?;
         }
     }
     Ok(())
 }
 
-/// The first processor depends on nothing of the group. Where others wait for something else than it, a
+/// Of those that depend on nothing of the group, the one that wants the lowest sequence: workers that share theirs hold
+/// different ones.
+fn first_wanted<'a>(processors: &[&'a Processor], own: u64) -> &'a Processor {
+    let is_root = |processor: &&&Processor| processor.reader.barrier.get_mut().depends_on() & own == 0;
+    processors.iter().filter(is_root).min_by_key(|processor| processor.wanted()).unwrap_or(&processors[0])
+}
+
+/// `first` depends on nothing of the group. Where others wait for something else than it, a
 /// look each millisecond stands in for a wait on several words at once.
 fn wait_for_more(py: Python<'_>, first: &Processor, alike: bool) -> PyResult<()> {
     let pause = Duration::from_millis(1);

@@ -363,9 +363,8 @@ impl Publisher {
             });
             let (high, count) = match ring.try_claim(py, count)? {
                 Ok(high) => (high, count),
-                Err(_) => self.claim_what_is_free(py, count, left_of_timeout).map_err(|error| {
-                    note(py, &error, &format!("{sent} of {} events were published", rows.count));
-                    error
+                Err(_) => self.claim_what_is_free(py, count, left_of_timeout).inspect_err(|error| {
+                    note(py, error, &format!("{sent} of {} events were published", rows.count));
                 })?,
             };
             let low = high - count + 1;
@@ -407,7 +406,7 @@ unsafe fn copy_words(source: *const u8, target: *mut u8, bytes: usize) {
         for word in 0..words {
             target.cast::<u64>().add(word).write_volatile(source.cast::<u64>().add(word).read());
         }
-        if bytes % 8 != 0 {
+        if !bytes.is_multiple_of(8) {
             ptr::copy_nonoverlapping(source.add(words * 8), target.add(words * 8), bytes % 8);
         }
     }

@@ -47,6 +47,9 @@ struct Watcher {
     missed: GilCell<u64>,
 }
 
+/// Count, min, mean, (p50, p90, p99, p99.9) and max of the latency, in ns.
+pub type LatencyFacts = (u64, u64, f64, (u64, u64, u64, u64), u64);
+
 /// One consumer's way into a ring.
 pub struct Reader {
     pub handle: Py<RingHandle>,
@@ -93,7 +96,12 @@ impl Reader {
         } else {
             let terms = Terms { gating: facts.gating, durable: facts.durable, absent_limit: facts.absent_limit };
             let consumer = Consumer::join_as(&ring.segment, &facts.name, terms, start);
-            Seat::Member(consumer.map_err(|why| errors::join(py, &why, &ring.label))?)
+            let consumer = consumer.map_err(|why| {
+                let error = errors::join(py, &why, &ring.label);
+                // What clears objects gates only together with a consumer.
+                ring.clear_done(py).err().unwrap_or(error)
+            });
+            Seat::Member(consumer?)
         };
         // A watcher cannot arm a word of the segment: it looks at an interval.
         let strategy = if read_only { WATCHING } else { strategy };
@@ -139,13 +147,18 @@ impl Reader {
         let begin = Instant::now();
         let deadline = timeout.and_then(|timeout| begin.checked_add(timeout));
         let barrier = self.barrier.get_mut().clone();
-        let outcome = enter::wait(py, deadline, |until| {
-            let mut readable = Readable { reader: self, barrier: &barrier, wanted };
-            wait(&self.ring.segment, self.strategy, &self.alert, until, &mut readable)
-        })?;
         if let Seat::Member(consumer) = &self.seat {
-            consumer.count_wait(begin.elapsed().as_nanos() as u64);
+            consumer.count_wait();
         }
+        let outcome = enter::wait(py, deadline, |until| {
+            let begin = Instant::now();
+            let mut readable = Readable { reader: self, barrier: &barrier, wanted };
+            let outcome = wait(&self.ring.segment, self.strategy, &self.alert, until, &mut readable);
+            if let Seat::Member(consumer) = &self.seat {
+                consumer.count_blocked(begin.elapsed().as_nanos() as u64);
+            }
+            outcome
+        })?;
         Ok(outcome)
     }
 
@@ -216,7 +229,7 @@ impl Reader {
     }
 
     /// (count, min, mean, p50, p90, p99, p99.9, max) in ns; None where the ring does not stamp.
-    pub fn latency(&self) -> Option<(u64, u64, f64, (u64, u64, u64, u64), u64)> {
+    pub fn latency(&self) -> Option<LatencyFacts> {
         let latency = &*self.latency.as_ref()?.get_mut();
         let at = |quantile| latency.value_at_quantile(quantile);
         let quantiles = (at(0.5), at(0.9), at(0.99), at(0.999));

@@ -508,7 +508,7 @@ pub fn residents(segment: &Segment) -> Vec<String> {
     consumers.chain(producers).collect()
 }
 
-/// CLOCK_MONOTONIC in ns.
+/// `CLOCK_MONOTONIC` in ns.
 #[inline]
 pub fn monotonic_ns() -> i64 {
     let mut now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
@@ -525,6 +525,7 @@ pub struct RingHandle {
 
 /// How a ring is made: the facts Python has checked and named.
 #[derive(FromPyObject)]
+#[allow(clippy::struct_excessive_bools, reason = "each is an option that Python names")]
 struct RingFacts<'py> {
     label: String,
     capacity: u64,
@@ -880,7 +881,7 @@ impl RingHandle {
         self.ring.check(py)
     }
 
-    /// Raises ForkedError in a child of the process that made the ring.
+    /// Raises `ForkedError` in a child of the process that made the ring.
     fn check_fork(&self, py: Python<'_>) -> PyResult<()> {
         self.ring.check_fork(py)
     }
@@ -893,7 +894,7 @@ impl RingHandle {
             .map_err(|why| errors::join(py, &why, &self.ring.label))
     }
 
-    /// (index, name, state, sequence, gating, depends_on, events, batches, waits, blocked_ns, missed) of
+    /// (index, name, state, sequence, gating, `depends_on`, events, batches, waits, `blocked_ns`, missed) of
     /// each consumer of the ring.
     fn consumers<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
         self.ring.check_fork(py)?;
@@ -1016,7 +1017,9 @@ pub fn topological_order(
     outside: Vec<String>,
 ) -> PyResult<Vec<usize>> {
     let mut topology = ringbus_core::Topology::new();
-    outside.iter().for_each(|name| topology.outside(name));
+    for name in &outside {
+        topology.outside(name);
+    }
     for (name, depends_on) in &nodes {
         topology.add(name, depends_on).map_err(|why| errors::topology(py, &why))?;
     }

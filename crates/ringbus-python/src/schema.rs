@@ -2,6 +2,7 @@
 //!
 //! A call site passes the same tuple of names every time. What the names mean is worked out once and kept as a
 //! [`Shape`]; after that a call costs one comparison of pointers, the defaults, and one write a field.
+
 use std::ptr;
 use std::sync::Arc;
 

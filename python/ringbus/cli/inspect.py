@@ -49,7 +49,8 @@ def _document(view: RingView) -> dict[str, Any]:
 
 def _page(view: RingView) -> Iterator[str]:
     header = view.header
-    yield f"{view.name}: {life(view)}, {header['producers']} producer(s), {view.capacity:,} slots"
+    kind = "one producer" if header["producers"] == "single" else "any number of producers"
+    yield f"{view.name}: {life(view)}, {view.capacity:,} slots, for {kind}"
     facts = {
         "layout version": header["layout_version"],
         "size": f"{size(header['total_bytes'])}, {header['slot_bytes']} bytes a slot",
@@ -102,7 +103,7 @@ def _consumers(view: RingView) -> list[str]:
                 f"{each.events:,}",
                 f"{each.batches:,}",
                 f"{each.waits:,}",
-                f"{each.blocked_ns / 1e9:,.1f} s",
+                f"{each.blocked_ns / 1e9:,.3f} s",
                 consumer_notes(each),
             )
         )

@@ -64,7 +64,7 @@ def _listed(name: str) -> Listed | None:
 def _table(listed: list[Listed]) -> list[str]:
     if not listed:
         return [f"no rings in {sharing.folder()}"]
-    rows = [("NAME", "STATE", "EVENTS", "SLOTS", "SIZE", "PUBLISHED", "PRODUCERS", "CONSUMERS")]
+    rows: list[tuple[str, ...]] = [("NAME", "STATE", "EVENTS", "SLOTS", "SIZE", "PUBLISHED", "PRODUCERS", "CONSUMERS")]
     for entry in listed:
         view = entry.view
         if view is None:

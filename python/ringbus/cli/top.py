@@ -200,7 +200,7 @@ def _ring(before: Look, now: Look, *, colour: bool) -> Iterator[str]:
         return
     known = {each.name: each for each in before.view.consumers}
     ordered = list(tree(view.consumers))
-    rows = [("  consumer", "state", "pid", "rate", "lag", "", "waits", "", "")]
+    rows: list[tuple[str, ...]] = [("  consumer", "state", "pid", "rate", "lag", "", "waits", "", "")]
     for lead, each in ordered:
         rows.append(_row(lead, known.get(each.name, each), each, passed, view.capacity))
     head, *lines = columns(rows, right=frozenset((2, 3, 4, 6)))

@@ -42,13 +42,19 @@ class QuoteLike(Marked, Protocol):
 
 
 class Book:
-    """The position of those who cross the spread, marked to the middle price; written into every event."""
+    """The position of those who cross the spread, marked to the middle price; written into every event.
 
-    def __init__(self) -> None:
-        self.position = 0
-        self.cash2 = 0
+    Args:
+        position: where it goes on from.
+        cash2: likewise.
+        middle2: the last middle price; 0 when there was none.
+    """
+
+    def __init__(self, position: int = 0, cash2: int = 0, middle2: int = 0) -> None:
+        self.position = position
+        self.cash2 = cash2
         self.profit2 = 0
-        self._middle2 = 0
+        self.middle2 = middle2
 
     def take(self, event: Trade | Quote) -> None:
         """Handle an event of the ring."""
@@ -64,14 +70,14 @@ class Book:
             quantity = -quantity
         self.position += quantity
         self.cash2 -= 2 * price * quantity
-        self._middle2 = self._middle2 or 2 * price
-        value2 = self.position * self._middle2
+        self.middle2 = self.middle2 or 2 * price
+        value2 = self.position * self.middle2
         trade.exposure2 = abs(value2)
         trade.profit2 = self.profit2 = self.cash2 + value2
 
     def quote(self, quote: QuoteLike) -> None:
         """Mark the position to a new middle price."""
-        self._middle2 = middle2 = quote.bid + quote.ask
+        self.middle2 = middle2 = quote.bid + quote.ask
         value2 = self.position * middle2
         quote.exposure2 = abs(value2)
         quote.profit2 = self.profit2 = self.cash2 + value2
@@ -134,16 +140,23 @@ def make_bar(second: int, prices: Int64Array, quantities: Int64Array) -> Bar:
 
 
 class Risk:
-    """Watches the exposure that book found and how far each trade is from the last bar's average price."""
+    """Watches the exposure that book found and how far each trade is from the last bar's average price.
 
-    def __init__(self, limits: Limits) -> None:
+    Args:
+        limits: when it notes a breach.
+        checksum: where it goes on from.
+        exposed: whether the exposure was over its limit then.
+        jumped: whether the last trade was too far off.
+    """
+
+    def __init__(self, limits: Limits, checksum: int = 0, *, exposed: bool = False, jumped: bool = False) -> None:
         self.breaches: list[Breach] = []
         self.events = 0
-        self.checksum = 0
+        self.checksum = checksum
         self._exposure2 = limits.exposure2
         self._jump_bp = limits.jump_bp
-        self._exposed = False
-        self._jumped = False
+        self.exposed = exposed
+        self.jumped = jumped
 
     def take(self, event: Trade | Quote) -> None:
         """Handle an event of the ring."""
@@ -156,26 +169,26 @@ class Risk:
         """Check the exposure and the price of a trade."""
         exposure2, price, reference = trade.exposure2, trade.price, trade.reference
         self.checksum = hash((self.checksum, exposure2, trade.profit2, reference))
-        if (exposure2 > self._exposure2) is not self._exposed:
+        if (exposure2 > self._exposure2) is not self.exposed:
             self._cross(trade.time, exposure2)
         jumped = reference > 0 and abs(price - reference) * 10_000 > self._jump_bp * reference
-        if jumped and not self._jumped:
+        if jumped and not self.jumped:
             self.breaches.append(Breach(self.events, trade.time, "jump", price, reference))
-        self._jumped = jumped
+        self.jumped = jumped
         self.events += 1
 
     def quote(self, quote: QuoteLike) -> None:
         """Check the exposure at a new middle price."""
         exposure2 = quote.exposure2
         self.checksum = hash((self.checksum, exposure2, quote.profit2))
-        if (exposure2 > self._exposure2) is not self._exposed:
+        if (exposure2 > self._exposure2) is not self.exposed:
             self._cross(quote.time, exposure2)
         self.events += 1
 
     def _cross(self, time: int, exposure2: int) -> None:
         """Go over the limit of the exposure, or back under it."""
-        self._exposed = not self._exposed
-        if self._exposed:
+        self.exposed = not self.exposed
+        if self.exposed:
             self.breaches.append(Breach(self.events, time, "exposure", exposure2, self._exposure2))
 
 

@@ -2,8 +2,8 @@
 //!
 //! Locks of fcntl(2) belong to the process, not to the descriptor: a child made by fork does not have them, and a
 //! process that closes any descriptor of the file loses all of them. So each process opens a lock file once,
-//! keeps it in a table, and closes it with its last ring. They are set with F_SETLK and looked at with
-//! F_OFD_GETLK, which sees the caller's own locks too.
+//! keeps it in a table, and closes it with its last ring. They are set with `F_SETLK` and looked at with
+//! `F_OFD_GETLK`, which sees the caller's own locks too.
 //!
 //! Bytes: 0 whoever is attached (shared), 1 who joins or leaves, 2 the one producer, 1000 + i consumer i,
 //! 2000 + i producer line i.

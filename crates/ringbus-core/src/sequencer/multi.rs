@@ -219,7 +219,6 @@ impl Line {
         crash_point!("enter.byte");
         if line.owner.load(Ordering::Acquire) != 0 {
             segment.release_byte(producer_byte(index));
-            crash_point!("enter.too_late");
             return false;
         }
         line.generation.fetch_add(1, Ordering::Relaxed);

@@ -1,0 +1,484 @@
+//! The process that survives: it starts the one that dies, goes on, and looks at what it got.
+
+use crate::plain::{self, Producer, get, put};
+use ringbus_core::registry::{self, find};
+use ringbus_core::segment::{Existing, folder, shared};
+use ringbus_core::wait::Alert;
+use ringbus_core::{
+    Blocker, Consumer, Geometry, MultiProducerSequencer, Outcome, ProducerKind, Segment, SequenceBarrier, Sequencer,
+    SingleProducerSequencer, Start, Terms, WaitStrategy, recovery,
+};
+use std::io::Read;
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+/// Slots of the rings.
+pub const CAPACITY: u64 = 4;
+/// The name of the consumer that dies.
+pub const VICTIM: &str = "victim";
+/// The name of the consumer that survives.
+pub const FOLLOWED: &str = "survivor";
+
+/// Longer than this nobody may wait.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// What the survivor publishes after the death.
+const EVENTS: u64 = 3 * CAPACITY + 1;
+
+type Fact<T> = Result<T, String>;
+/// An event: who, which, and what both must come to.
+pub type Event = [u64; 3];
+
+/// Event `number` of `producer`.
+pub fn event(producer: u64, number: u64) -> Event {
+    [producer, number, producer ^ number ^ 0x5eed_0123_4567_89ab]
+}
+
+/// What all rings of this test are like: two producers, from a sequence on at which 32 bits are full.
+pub fn geometry(kind: ProducerKind) -> Geometry {
+    Geometry { producers: 2, ..plain::geometry(kind, CAPACITY, 24, (1 << 32) - 4) }
+}
+
+/// Kills a child that plays `scenario` at `point`, goes on, and returns how long the survivors took.
+pub fn run(scenario: &str, kind: ProducerKind, point: &str, passing: u32) -> Fact<f64> {
+    static COUNT: AtomicU64 = AtomicU64::new(0);
+    let name = format!("ring-{}", COUNT.fetch_add(1, Ordering::Relaxed));
+    let plan = format!("{point}:{passing}");
+    let seconds = match scenario {
+        "create" | "replace" | "unlink" => about_files(scenario, &name, kind, &plan),
+        _ => Survivor::new(&name, kind).and_then(|mut survivor| survivor.live(scenario, &plan)),
+    }?;
+    clean_up(&name)?;
+    Ok(seconds)
+}
+
+/// A producer that is stopped, not dead, holds recovery up, and keeps what it has claimed.
+pub fn stopped(point: &str) -> Fact<()> {
+    let name = format!("ring-stopped-{point}");
+    let mut survivor = Survivor::new(&name, ProducerKind::Multi)?;
+    let alive = Victim::start("lose a claim", &name, ProducerKind::Multi, &[("STOP_AT", point)])?;
+    alive.until_stopped()?;
+    Victim::start("die with a claim", &name, ProducerKind::Multi, &[("CRASH_AT", "claim.taken")])?.until_killed()?;
+    let barrier = barrier(&survivor.consumer);
+    let first = survivor.consumer.sequence() + 1;
+    let early = barrier.wait_for(first, 1, WaitStrategy::BLOCKING, Some(Instant::now() + Duration::from_millis(150)));
+    if early != Outcome::TimedOut || survivor.ring.has_pads() {
+        return Err(format!("the claim of a stopped producer was given away: {early:?}"));
+    }
+    alive.go_on();
+    let reader = survivor.read(WaitStrategy::BLOCKING, 0);
+    let acknowledged = alive.until_done()?;
+    survivor.finish_from(reader, &acknowledged, 0, EVENTS)?;
+    drop(survivor);
+    clean_up(&name)
+}
+
+struct Survivor {
+    name: String,
+    ring: Arc<Segment>,
+    consumer: Consumer,
+}
+
+impl Survivor {
+    fn new(name: &str, kind: ProducerKind) -> Fact<Self> {
+        let ring = Arc::new(Segment::create(name, geometry(kind), &[], Existing::Resume).map_err(text)?);
+        let consumer = Consumer::join(&ring, FOLLOWED, true, Start::Latest).map_err(text)?;
+        Ok(Self { name: name.to_owned(), ring, consumer })
+    }
+
+    fn live(&mut self, scenario: &str, plan: &str) -> Fact<f64> {
+        match scenario {
+            "produce" | "wake a watcher" | "produce when full" | "lose a claim" => self.outlive_a_producer(scenario, plan),
+            _ => self.outlive_a_consumer(scenario, plan),
+        }
+    }
+
+    fn victim(&self, scenario: &str, variables: &[(&str, &str)]) -> Fact<Victim> {
+        Victim::start(scenario, &self.name, self.ring.geometry().kind, variables)
+    }
+
+    fn outlive_a_producer(&mut self, scenario: &str, plan: &str) -> Fact<f64> {
+        if scenario == "wake a watcher" {
+            let watcher = Consumer::join(&self.ring, "watcher", false, Start::Latest).map_err(text)?;
+            let _descriptor = self.ring.open_watch(watcher.index()).map_err(text)?;
+            self.ring.arm(Blocker::Cursor, ringbus_core::futex::WATCHER);
+            let seconds = self.produce_and_finish(scenario, plan);
+            self.ring.close_watch(watcher.index());
+            watcher.leave().map_err(text)?;
+            return seconds;
+        }
+        self.produce_and_finish(scenario, plan)
+    }
+
+    fn produce_and_finish(&mut self, scenario: &str, plan: &str) -> Fact<f64> {
+        let reads_later = scenario == "produce when full";
+        let mut variables = vec![("CRASH_AT", plan)];
+        if scenario == "lose a claim" {
+            variables.push(("STOP_AT", "intent.low"));
+        }
+        let early = (!reads_later).then(|| self.read(WaitStrategy::BLOCKING, EVENTS));
+        let victim = self.victim(scenario, &variables)?;
+        if scenario == "lose a claim" {
+            victim.until_stopped()?;
+            self.producer()?.send_event(0, PATIENCE)?;
+            victim.go_on();
+        }
+        let acknowledged = victim.until_killed()?;
+        let begin = Instant::now();
+        let reader = early.unwrap_or_else(|| self.read(WaitStrategy::BLOCKING, EVENTS));
+        let first = u64::from(scenario == "lose a claim");
+        self.finish_from(reader, &acknowledged, first, EVENTS)?;
+        Ok(begin.elapsed().as_secs_f64())
+    }
+
+    fn outlive_a_consumer(&mut self, scenario: &str, plan: &str) -> Fact<f64> {
+        self.prepare(scenario)?;
+        let consumes = matches!(scenario, "consume" | "consume durably") || scenario.starts_with("come back");
+        let victim = self.victim(scenario, &[("CRASH_AT", plan)])?;
+        let reader = self.read(WaitStrategy::Yielding, EVENTS);
+        // What wakes the victim from time to time: it sleeps whenever it has caught up.
+        let early = if consumes { self.feed(&victim, plan)? } else { 0 };
+        let said = victim.until_killed()?;
+        let begin = Instant::now();
+        let durable = self.durable_place()?;
+        match durable {
+            Some(place) => self.finish_with_a_place(reader, &said, place, early)?,
+            None => self.finish_from(reader, &[], early, EVENTS)?,
+        }
+        Ok(begin.elapsed().as_secs_f64())
+    }
+
+    /// What must be there before the victim comes.
+    fn prepare(&mut self, scenario: &str) -> Fact<()> {
+        let durable = |absent_limit| Terms { gating: true, durable: true, absent_limit };
+        match scenario {
+            "come back" | "come back without gating" | "forget" => {
+                Consumer::join_as(&self.ring, VICTIM, durable(0), Start::Default).map_err(text)?.leave().map_err(text)?;
+            }
+            "come back and be refused" => drop(Consumer::hold(&self.ring, VICTIM).map_err(text)?),
+            "come back too late" => {
+                let victim = Consumer::join_as(&self.ring, VICTIM, durable(1), Start::Default).map_err(text)?;
+                victim.leave().map_err(text)?;
+                let before = find(&self.ring, VICTIM).unwrap();
+                let mut producer = self.producer()?;
+                for _ in 0..2 {
+                    let (low, high) = producer.claim_all(1, WaitStrategy::BLOCKING);
+                    put(&self.ring, low, event(3, 0));
+                    producer.publish(low, high);
+                    self.consumer.commit(high);
+                }
+                recovery::recover_consumer(&self.ring, before);
+            }
+            "recover a producer" => {
+                self.victim("die with a claim", &[("CRASH_AT", "claim.taken")])?.until_killed()?;
+            }
+            "recover a consumer" => drop(self.victim("watch", &[("CRASH_AT", "watch.stored")])?.until_killed()?),
+            "recover with dependents" => drop(self.victim("consume", &[("CRASH_AT", "join.live")])?.until_killed()?),
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// Publishes an event each time the victim sleeps, until it is dead. How many it published.
+    fn feed(&self, victim: &Victim, plan: &str) -> Fact<u64> {
+        if plan.starts_with("return.refused") {
+            return Ok(0);
+        }
+        let mut producer = self.producer()?;
+        let mut published = 0;
+        while !victim.is_dead() && published < CAPACITY + 2 {
+            // A dependent sleeps on the survivor's word, the others on the cursor's.
+            let words = [self.ring.futex(Blocker::Cursor), self.ring.futex(Blocker::Consumer(self.consumer.index()))];
+            if words.iter().any(|word| word.armed.load(Ordering::Acquire) & 1 != 0) {
+                producer.send_event(published, PATIENCE)?;
+                published += 1;
+                let deadline = Instant::now() + Duration::from_secs(5);
+                while self.consumer.sequence() < registry::cursor(&self.ring) && Instant::now() < deadline {
+                    std::thread::yield_now();
+                }
+            }
+            std::thread::yield_now();
+        }
+        Ok(published)
+    }
+
+    /// The entry of the victim where its place outlives it: durable, or held.
+    fn durable_place(&self) -> Fact<Option<usize>> {
+        let Some(index) = find(&self.ring, VICTIM) else { return Ok(None) };
+        recovery::recover_consumer(&self.ring, index);
+        let identity = &self.ring.consumer(index).identity;
+        let (state, kind) = (identity.state.load(Ordering::Acquire), identity.kind.load(Ordering::Acquire));
+        let durable = state == registry::LIVE && kind & registry::DURABLE != 0;
+        Ok((durable || state == registry::HELD).then_some(index))
+    }
+
+    /// The place still gates, or was let go, or never did: whoever takes it gets what comes after its last commit.
+    fn finish_with_a_place(&mut self, reader: Reader, said: &[String], _place: usize, early: u64) -> Fact<()> {
+        let durable = Terms { gating: true, durable: true, absent_limit: 0 };
+        let last = said.iter().rev().find_map(|line| line.strip_prefix("committed ")?.parse::<i64>().ok());
+        let back = Consumer::join_as(&self.ring, VICTIM, durable, Start::Default).map_err(text)?;
+        if let Some(last) = last.filter(|&last| back.sequence() < last || back.sequence() > last + 1) {
+            return Err(format!("committed {last}, came back at {}", back.sequence()));
+        }
+        let target = registry::cursor(&self.ring) + EVENTS as i64 - early as i64;
+        let other = std::thread::spawn(move || read_up_to(&back, target));
+        self.finish_from(reader, &[], early, EVENTS)?;
+        other.join().unwrap()?;
+        registry::forget(&self.ring, VICTIM).map_err(text)?;
+        Ok(())
+    }
+
+    fn producer(&self) -> Fact<Producer> {
+        let ring = Arc::clone(&self.ring);
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let entered = match ring.geometry().kind {
+                ProducerKind::Single => SingleProducerSequencer::enter(Arc::clone(&ring)).map(Producer::Single),
+                ProducerKind::Multi => MultiProducerSequencer::enter(Arc::clone(&ring)).map(Producer::Multi),
+            };
+            match entered {
+                Ok(producer) => return Ok(producer),
+                Err(why) if Instant::now() > deadline => return Err(text(why)),
+                Err(_) => std::thread::yield_now(),
+            }
+        }
+    }
+
+    /// Reads until it has seen event `last - 1` of the survivor; 0 is all that comes until a while after.
+    fn read(&self, strategy: WaitStrategy, last: u64) -> Reader {
+        let consumer = self.consumer.clone();
+        std::thread::spawn(move || read_events(&consumer, strategy, last))
+    }
+
+    fn finish_from(&mut self, reader: Reader, acknowledged: &[String], first: u64, end: u64) -> Fact<()> {
+        let mut producer = self.producer()?;
+        for number in first..end {
+            producer.send_event(number, PATIENCE)?;
+        }
+        drop(producer);
+        let seen = reader.join().unwrap()?;
+        judge(&seen, acknowledged)?;
+        self.look_around()
+    }
+
+    /// Nothing of the dead one is left, and its name can be had again.
+    fn look_around(&mut self) -> Fact<()> {
+        recovery::recover_producers(&self.ring);
+        let lines = self.ring.geometry().producers as usize;
+        if let Some(line) = (0..lines).find(|&line| self.ring.producer(line).owner.load(Ordering::Acquire) != 0) {
+            return Err(format!("producer line {line} is still taken"));
+        }
+        if find(&self.ring, VICTIM).is_some_and(|index| {
+            self.ring.consumer(index).identity.kind.load(Ordering::Acquire) & registry::DURABLE != 0
+                || recovery::is_held_open(&self.ring, index)
+        }) {
+            return Ok(());
+        }
+        let again = Consumer::join(&self.ring, VICTIM, true, Start::Latest).map_err(text)?;
+        again.leave().map_err(text)
+    }
+}
+
+type Reader = JoinHandle<Fact<Vec<Event>>>;
+
+trait Sends {
+    fn send_event(&mut self, number: u64, patience: Duration) -> Fact<()>;
+}
+
+impl Sends for Producer {
+    /// Publishes event `number` of the survivor, waiting at most as long as anybody may.
+    fn send_event(&mut self, number: u64, patience: Duration) -> Fact<()> {
+        let claimed = self.claim(1, WaitStrategy::BLOCKING, &Alert::default(), Some(Instant::now() + patience));
+        let Outcome::Ready(sequence) = claimed.map_err(text)? else {
+            return Err(format!("the producer hung at event {number}: {}", describe(self.segment())));
+        };
+        put(self.segment(), sequence, event(2, number));
+        self.publish(sequence, sequence);
+        Ok(())
+    }
+}
+
+fn barrier(consumer: &Consumer) -> SequenceBarrier {
+    SequenceBarrier::new(consumer.segment(), consumer.depends_on(), Alert::default())
+}
+
+/// Reads until the survivor's last event. While it reads, there may be a victim that takes its time: then the deadline is
+/// that of the producers.
+fn read_events(consumer: &Consumer, strategy: WaitStrategy, last: u64) -> Fact<Vec<Event>> {
+    let (barrier, ring) = (barrier(consumer), consumer.segment());
+    let (mut seen, last) = (Vec::new(), if last == 0 { EVENTS } else { last });
+    loop {
+        let next = consumer.sequence() + 1;
+        match barrier.wait_for(next, i64::MAX, strategy, Some(Instant::now() + 4 * PATIENCE)) {
+            Outcome::Ready(high) => {
+                let pads = ring.has_pads();
+                seen.extend((next..=high).filter(|&at| !pads || !ring.is_pad(at)).map(|at| get::<Event>(ring, at)));
+                consumer.commit(high);
+            }
+            other => return Err(format!("the reader hung at {next}: {other:?}: {}", describe(ring))),
+        }
+        if seen.last() == Some(&event(2, last - 1)) {
+            return Ok(seen);
+        }
+    }
+}
+
+fn read_up_to(consumer: &Consumer, target: i64) -> Fact<()> {
+    let barrier = barrier(consumer);
+    while consumer.sequence() < target {
+        let next = consumer.sequence() + 1;
+        match barrier.wait_for(next, i64::MAX, WaitStrategy::BLOCKING, Some(Instant::now() + PATIENCE)) {
+            Outcome::Ready(high) => consumer.commit(high),
+            other => return Err(format!("who came back hung at {next} of {target}: {other:?}")),
+        }
+    }
+    consumer.leave().map_err(text)
+}
+
+fn describe(ring: &Segment) -> String {
+    let entry = |index: usize| {
+        let own = ring.consumer(index);
+        let (state, kind) = (own.identity.state.load(Ordering::Relaxed), own.identity.kind.load(Ordering::Relaxed));
+        format!("[{index} state {state} kind {kind} at {}]", own.sequence.get())
+    };
+    let entries: Vec<_> = (0..4).map(entry).collect();
+    format!(
+        "claimed {} published {} gating {:b} taken {:b} {}",
+        ring.cursor().claimed.load(Ordering::Relaxed),
+        ring.cursor().published.load(Ordering::Relaxed),
+        ring.registry().gating.load(Ordering::Relaxed),
+        ring.registry().taken.load(Ordering::Relaxed),
+        entries.join(" ")
+    )
+}
+
+/// All that was acknowledged, nothing that was not written, each once and in order.
+fn judge(seen: &[Event], acknowledged: &[String]) -> Fact<()> {
+    if let Some(torn) = seen.iter().find(|own| **own != event(own[0], own[1])) {
+        return Err(format!("a torn event: {torn:?}"));
+    }
+    for producer in [1, 2] {
+        let numbers: Vec<u64> = seen.iter().filter(|own| own[0] == producer).map(|own| own[1]).collect();
+        // The victim's number is used again after a claim that was given back, but never published twice.
+        if !numbers.is_sorted_by(|a, b| a < b) {
+            return Err(format!("producer {producer} came out of order or twice: {numbers:?}"));
+        }
+        if producer == 2 && numbers.iter().copied().ne(0..EVENTS) {
+            return Err(format!("the survivor's events are not all there: {numbers:?}"));
+        }
+    }
+    let lost = acknowledged.iter().filter_map(|line| line.parse::<u64>().ok()).find(|&number| !seen.contains(&event(1, number)));
+    lost.map_or(Ok(()), |number| Err(format!("event {number} was acknowledged and is lost")))
+}
+
+/// Deaths while rings are made, replaced and unlinked: the name can be had, and what it leads to works.
+fn about_files(scenario: &str, name: &str, kind: ProducerKind, plan: &str) -> Fact<f64> {
+    let old = if scenario == "create" {
+        None
+    } else {
+        Some(Segment::create(name, geometry(kind), &[], Existing::Resume).map_err(text)?)
+    };
+    Victim::start(scenario, name, kind, &[("CRASH_AT", plan)])?.until_killed()?;
+    let begin = Instant::now();
+    if let Some(old) = &old
+        && let Ok(now) = Segment::attach(name, false, None)
+        && now.instance() == old.instance()
+        && old.is_retired()
+    {
+        return Err("the name leads to a ring that is retired".into());
+    }
+    drop(old);
+    let mut survivor = Survivor::new(name, kind)?;
+    let reader = survivor.read(WaitStrategy::BLOCKING, EVENTS);
+    survivor.finish_from(reader, &[], 0, EVENTS)?;
+    Ok(begin.elapsed().as_secs_f64())
+}
+
+/// Unlinks the ring; nothing of it is left in the folder.
+fn clean_up(name: &str) -> Fact<()> {
+    let segment = Segment::attach(name, false, None).map_err(text)?;
+    segment.unlink().map_err(text)?;
+    drop(segment);
+    shared::sweep().map_err(text)?;
+    let entries = std::fs::read_dir(folder::folder().map_err(text)?).map_err(text)?;
+    let left: Vec<String> = entries.filter_map(Result::ok).map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
+    if left.is_empty() { Ok(()) } else { Err(format!("files left: {left:?}")) }
+}
+
+/// The process that dies.
+struct Victim {
+    child: Child,
+    pid: i32,
+}
+
+impl Victim {
+    fn start(scenario: &str, ring: &str, kind: ProducerKind, variables: &[(&str, &str)]) -> Fact<Self> {
+        let letter = if kind == ProducerKind::Single { 's' } else { 'm' };
+        let mut command = Command::new(std::env::current_exe().map_err(text)?);
+        command.args(["child", scenario, &format!("{letter}{ring}")]).stdout(Stdio::piped());
+        command.env_remove("CRASH_AT").env_remove("STOP_AT").envs(variables.iter().copied());
+        let child = command.spawn().map_err(text)?;
+        let pid = child.id() as i32;
+        Ok(Self { child, pid })
+    }
+
+    fn state(&self) -> char {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.pid)).unwrap_or_default();
+        stat.rsplit_once(") ").and_then(|(_, rest)| rest.chars().next()).unwrap_or('X')
+    }
+
+    fn is_dead(&self) -> bool {
+        matches!(self.state(), 'Z' | 'X')
+    }
+
+    fn until_stopped(&self) -> Fact<()> {
+        let deadline = Instant::now() + Duration::from_secs(10);
+        while self.state() != 'T' {
+            if self.is_dead() || Instant::now() > deadline {
+                return Err("the child was not stopped".into());
+            }
+            std::thread::yield_now();
+        }
+        Ok(())
+    }
+
+    fn go_on(&self) {
+        // SAFETY: a signal to a child that was not waited for yet.
+        unsafe { libc::kill(self.pid, libc::SIGCONT) };
+    }
+
+    /// Waits for its death at the point, and returns what it had said.
+    fn until_killed(self) -> Fact<Vec<String>> {
+        let (status, said) = self.end()?;
+        match std::os::unix::process::ExitStatusExt::signal(&status) {
+            Some(libc::SIGKILL) => Ok(said),
+            _ => Err(format!("the point was not reached: {status}, said {said:?}")),
+        }
+    }
+
+    fn until_done(self) -> Fact<Vec<String>> {
+        let (status, said) = self.end()?;
+        if status.success() { Ok(said) } else { Err(format!("the child ended with {status}")) }
+    }
+
+    fn end(mut self) -> Fact<(std::process::ExitStatus, Vec<String>)> {
+        let deadline = Instant::now() + Duration::from_secs(10);
+        while !self.is_dead() {
+            if Instant::now() > deadline {
+                self.child.kill().map_err(text)?;
+                return Err("the child neither died nor ended".into());
+            }
+            std::thread::sleep(Duration::from_micros(200));
+        }
+        let mut output = String::new();
+        self.child.stdout.take().expect("piped").read_to_string(&mut output).map_err(text)?;
+        let status = self.child.wait().map_err(text)?;
+        Ok((status, output.lines().map(str::to_owned).collect()))
+    }
+}
+
+fn text(error: impl std::fmt::Display) -> String {
+    error.to_string()
+}
