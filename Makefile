@@ -100,7 +100,7 @@ tsan: ## the core's stress tests under ThreadSanitizer
 
 verify: loom planted tsan ## every proof: loom, its planted twins, ThreadSanitizer
 
-.PHONY: kill-test stop-test ctrl-c-test cycle-test
+.PHONY: kill-test stop-test ctrl-c-test cycle-test fuzz-segment
 kill-test: build ## N=1000 random SIGKILLs under load, and the bars
 	$(BIN)/python tests/chaos/kill_test.py $(or $(N),1000) $(ARGS)
 
@@ -112,6 +112,9 @@ ctrl-c-test: build ## N=500 times Ctrl-C while another process holds the ring up
 
 cycle-test: build ## N=10000 shared rings made and closed: files, descriptors, memory
 	$(BIN)/python tests/chaos/cycles.py $(or $(N),10000) $(ARGS)
+
+fuzz-segment: build ## N=1000000 corruptions of a live segment: no crash, no hang
+	$(BIN)/python tests/chaos/fuzz_segment.py $(or $(N),1000000) $(ARGS)
 
 # -- quality ----------------------------------------------------------------------------------------------------------
 

@@ -17,6 +17,10 @@ from ringbus.statistics import Latency
 Report = Callable[[BaseException | None, int, object], bool]
 
 
+_BURST = 64
+"""Events handled before other tasks of the loop are let run."""
+
+
 class AsyncProcessor:
     """Hands events to a coroutine function, one at a time, in order."""
 
@@ -108,13 +112,16 @@ class AsyncProcessor:
         return self._loop.create_task(self._run(), name=f"ringbus-{self.name}")
 
     async def _run(self) -> None:
-        going = await self._hook("on_start")
+        going, burst = await self._hook("on_start"), 0
         while going and not self._halted:
             numbered = self._poller._try_numbered()
+            burst = (burst + 1) % _BURST
             if numbered is None:
                 await self._readiness.wait()
-            else:
-                going = await self._handle(*numbered)
+                continue
+            going = await self._handle(*numbered)
+            if burst == 0:
+                await asyncio.sleep(0)  # a handler that never waits itself must not starve the loop
         if going:
             self._poller._commit()
         await self._hook("on_shutdown")

@@ -32,7 +32,7 @@ from ringbus.failures import Failures
 from ringbus.generics import E, Handler, Rows, T
 from ringbus.handlers import Shape, indices, shape_of
 from ringbus.policies import DECLINE, OnError, Policy, policy
-from ringbus.poller import reader_facts
+from ringbus.poller import MOST_CONSUMERS, reader_facts
 from ringbus.remote import Assignment, OnDeath, RemoteProcessor, Restart, importable, restart_of
 from ringbus.statistics import GroupStatistics, Row
 from ringbus.waits import WaitStrategy, wait_strategy
@@ -42,6 +42,8 @@ if TYPE_CHECKING:
 
 H = TypeVar("H", bound=Callable[..., Any])
 
+_LOOK = 0.001
+"""Seconds between looks at a watcher of a read-only ring."""
 _GRACE = 0.1
 """Seconds that a handler has to return in, when the time of a stop is over."""
 _SLICE = 0.05
@@ -223,6 +225,8 @@ class ConsumerGroup(Generic[E]):
             absent_limit=absent_limit,
         )
         _check_workers(name, workers, key, shape.kind, gating)
+        if shape.kind == "async" and timeout is not None:
+            raise ConfigurationError(f"{name!r} is an async handler with timeout=", "use asyncio.timeout in a task")
         if process or on_death != "halt":
             return self._add_remote(
                 name,
@@ -421,6 +425,11 @@ class ConsumerGroup(Generic[E]):
         """One of "new", "running", "stopped" and "failed"."""
         return "failed" if self.failures else self._state
 
+    @property
+    def has_stopped(self) -> bool:
+        """Whether it has ended and left the ring."""
+        return self._state == "stopped"
+
     def start(self) -> Self:
         """Start the consumers, a thread each (or one for all).
 
@@ -509,23 +518,34 @@ class ConsumerGroup(Generic[E]):
         self.ring._ring.check_fork()
         if self._state not in ("new", "manual"):
             raise TopologyError(f"group {self.name!r} runs on threads of its own", "use run_once in place of start")
-        handled = self._run_all()
+        handled = self._run_out(self.ring._ring.published())
         if self.failures:
             self._finish()
         self.failures.raise_any()
         return handled
 
-    def _run_all(self) -> int:
+    def _run_out(self, target: int) -> int:
+        """Run each consumer in turn until all are done with `target` or none can go on; the events handled."""
         ordered = self._ordered()
         for runner in ordered:
-            if isinstance(runner, AsyncProcessor):
-                raise ConfigurationError(f"{runner.name!r} is an async handler", "start the group inside asyncio")
+            if isinstance(runner, AsyncProcessor | RemoteProcessor):
+                fact = f"{runner.name!r} is an async handler or runs in a process of its own"
+                raise ConfigurationError(fact, "start the group in place of run_once")
         self._state = "manual"
         before = _events(ordered)
-        for runner in ordered:
-            if not runner.begin() or runner.step() is None:
-                break
+        while self._run_all(ordered) and any(runner.sequence < target for runner in ordered):
+            continue
         return _events(ordered) - before
+
+    def _run_all(self, ordered: list[Any]) -> int:
+        """Let each handle a batch, in the order of the graph; the sequences that they are done with."""
+        moved = 0
+        for runner in ordered:
+            done = runner.step() if runner.begin() else None
+            if done is None:
+                return 0
+            moved += done
+        return moved
 
     def drain(self, timeout: float | None = None) -> None:
         """Wait until every event published up to now is handled by every consumer that gates.
@@ -557,12 +577,22 @@ class ConsumerGroup(Generic[E]):
         deadline = None if timeout is None else time.monotonic() + timeout
         runners = [runner for consumer in self for runner in consumer.runners if not runner.left]
         for runner in runners:
-            while not self.failures and not runner.left and not native.wait_done(runner.index, target, _slice(deadline)):
+            while not self.failures and not runner.left and not self._reaches(runner, target, _slice(deadline)):
                 if not self._is_running(runner):
                     return ()
                 if deadline is not None and time.monotonic() >= deadline:
                     return self._laggards(target)
         return ()
+
+    def _reaches(self, runner: Runner, target: int, seconds: float) -> bool:
+        """Whether the runner is done with `target` within so many seconds."""
+        if runner.index < MOST_CONSUMERS:
+            return self.ring._ring.wait_done(runner.index, target, seconds)
+        # A watcher of a read-only ring has no word in it to wait on.
+        deadline = time.monotonic() + seconds
+        while runner.sequence < target and time.monotonic() < deadline:
+            time.sleep(_LOOK)
+        return runner.sequence >= target
 
     def _is_running(self, runner: Runner) -> bool:
         """Whether somebody still moves it on: a thread that ended without a failure was halted."""
@@ -610,7 +640,7 @@ class ConsumerGroup(Generic[E]):
             raise ClaimError(f"group {self.name!r} cannot stop inside its own handler", "use halt() there")
         self._check_not_on_loop("stop")
         if self._state == "manual":
-            self._run_out()
+            self._run_out(self.ring._ring.published())
         deadline = None if timeout is None else time.monotonic() + timeout
         laggards = self._drain(timeout) if self._state == "running" else ()
         self._halt_runners()
@@ -622,10 +652,6 @@ class ConsumerGroup(Generic[E]):
         self.failures.raise_any()
         if laggards:
             raise WaitTimeout(f"stopping group {self.name!r}", timeout or 0.0, laggards)
-
-    def _run_out(self) -> None:
-        while not self.failures and self._run_all():
-            continue
 
     def join(self, timeout: float | None = None) -> bool:
         """Wait for the threads to end, after `halt` or a failure.
@@ -703,29 +729,33 @@ class ConsumerGroup(Generic[E]):
 
     def _part(self, runner: Runner) -> None:
         for other in lifecycle.groups_of(self.ring):
-            if other is not self and other._depends_on_any(self._consumers):
+            if other is not self and other.follows(self):
                 other.fail(PeerDiedError(runner.name, f"its group {self.name!r} has stopped"))
                 other._finish()
         runner.leave()
 
-    def _depends_on_any(self, names: Iterable[str]) -> bool:
-        wanted = set(names)
-        return any(wanted & set(consumer.depends_on_names) for consumer in self)
+    def follows(self, other: ConsumerGroup[Any]) -> bool:
+        """Whether a consumer of this group depends on one of the other's, on the same ring."""
+        wanted = set(other._consumers)
+        return self.ring is other.ring and any(wanted & set(consumer.depends_on_names) for consumer in self)
 
     def fail(self, error: BaseException) -> None:
         """Take a failure down: the group halts, and whoever publishes next gets the error."""
         self.failures.add(error)
-        self.ring._ring.fail(error)
+        self.ring._group_failed(self, error)
         self._halt_runners()
 
-    def end_at_exit(self, limit: float) -> None:
-        """At the end of the interpreter: drain for `limit` seconds, halt, and join what ends in a second."""
-        laggards = self._drain(limit) if limit else ()
+    def drain_at_exit(self, limit: float) -> None:
+        """At the end of the interpreter: drain for `limit` seconds."""
+        laggards = self._drain(limit)
+        if laggards and not self.failures:
+            raise WaitTimeout(f"draining group {self.name!r}", limit, laggards)
+
+    def end_at_exit(self) -> None:
+        """At the end of the interpreter: halt, and join what ends in a second."""
         self._halt_runners()
         self._join_threads(self._threads, 1.0)
         self.failures.raise_any()
-        if laggards:
-            raise WaitTimeout(f"draining group {self.name!r}", limit, laggards)
 
     def runner_ended(self) -> None:
         """The last thread or task of a failed or halted group lets the producers go."""
@@ -771,16 +801,24 @@ class ConsumerGroup(Generic[E]):
         try:
             if error is None:
                 laggards = await asyncio.to_thread(self._drain, self.drain_timeout)
-        finally:
-            self._halt_runners()
-            await asyncio.gather(*self._tasks, return_exceptions=True)
-            await asyncio.to_thread(self._finish)
+        except BaseException:
+            await self._end_tasks(cancel=True)
+            raise
+        await self._end_tasks(cancel=bool(laggards) or isinstance(error, asyncio.CancelledError))
         if error is not None:
             self.failures.note(error)
             return
         self.failures.raise_any()
         if laggards:
             raise WaitTimeout(f"stopping group {self.name!r}", self.drain_timeout or 0.0, laggards)
+
+    async def _end_tasks(self, *, cancel: bool) -> None:
+        """Halt and leave the ring; async handlers that are cancelled do not finish the event in hand."""
+        self._halt_runners()
+        for task in self._tasks if cancel else ():
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.to_thread(self._finish)
 
     # -- looking --------------------------------------------------------------------------------------------------
 

@@ -108,10 +108,18 @@ def _annotated_types(handler: Callable[..., object], function: Callable[..., obj
     """The event types that the annotation of the first argument names."""
     try:
         first = next(iter(inspect.signature(handler).parameters), None)
-        hints = typing.get_type_hints(function)
-    except (ValueError, TypeError, NameError, AttributeError):
+    except (ValueError, TypeError):
         return ()
-    return event_types(hints.get(first)) if first is not None else ()
+    annotation = getattr(function, "__annotations__", {}).get(first)
+    if isinstance(annotation, str):
+        # This one alone: another one of the handler may name what only type checkers know.
+        alone = types.FunctionType((lambda: None).__code__, getattr(function, "__globals__", {}))
+        alone.__annotations__ = {"event": annotation}
+        try:
+            annotation = typing.get_type_hints(alone).get("event")
+        except (NameError, AttributeError, TypeError, SyntaxError):
+            return ()
+    return event_types(annotation)
 
 
 def event_types(annotation: object) -> tuple[EventMeta, ...]:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import atexit
+import functools
 import os
 import sys
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -65,12 +66,27 @@ def _halt(reference: weakref.ref[Runner], pid: int) -> None:
 @atexit.register
 def _stop_all() -> None:
     """Drain or halt what still runs; threads that do not end are daemons, and end with the process."""
-    for group in list(_running):
+    groups = list(_running)
+    for group in groups:
         limit = EXIT_SECONDS if group.drain_timeout is None else group.drain_timeout
-        try:
-            if group.at_exit == "drain":
-                group.end_at_exit(limit)
-            else:
-                group.end_at_exit(0.0)
-        except BaseException as error:  # noqa: BLE001 (nobody is left to catch it, and the others have to stop too)
-            sys.stderr.write(f"ringbus: group {group.name!r} at exit: {type(error).__name__}: {error}\n")
+        if group.at_exit == "drain":
+            _say_failure(group, functools.partial(group.drain_at_exit, limit))
+    for group in _dependents_first(groups):
+        _say_failure(group, group.end_at_exit)
+
+
+def _say_failure(group: ConsumerGroup[Any], step: Callable[[], None]) -> None:
+    try:
+        step()
+    except BaseException as error:  # noqa: BLE001 (nobody is left to catch it, and the others have to stop too)
+        sys.stderr.write(f"ringbus: group {group.name!r} at exit: {type(error).__name__}: {error}\n")
+
+
+def _dependents_first(groups: list[ConsumerGroup[Any]]) -> Iterator[ConsumerGroup[Any]]:
+    """The groups, each before those that it depends on."""
+    left = list(groups)
+    while left:
+        free = [group for group in left if not any(other.follows(group) for other in left if other is not group)]
+        for group in free or left[:1]:
+            yield group
+            left.remove(group)

@@ -94,10 +94,11 @@ async def _readable(descriptor: int, seconds: float | None) -> bool:
     """Wait until it is readable; False when it is not after `seconds`."""
     trio = _trio()
     if trio is not None:
+        readable = False
         with sys.modules["trio"].move_on_after(math.inf if seconds is None else seconds):
             await trio.wait_readable(descriptor)
-            return True
-        return False
+            readable = True
+        return readable
     loop = _asyncio()
     ready: asyncio.Future[bool] = loop.create_future()
 

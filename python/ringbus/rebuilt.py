@@ -38,13 +38,15 @@ def documents(schema: str) -> list[Document]:
 
 def _is_document(found: object) -> bool:
     """Whether it says all that is asked of it here, in the types that are expected."""
-    if not isinstance(found, dict) or not isinstance(found.get("event"), str) or not isinstance(found.get("fields"), list):
-        return False
-    return all(
-        isinstance(field, dict)
-        and all(isinstance(field.get(key), str) for key in ("name", "kind", "dtype"))
-        and isinstance(field.get("offset"), int)
-        for field in found["fields"]
+    fields = found.get("fields") if isinstance(found, dict) and isinstance(found.get("event"), str) else None
+    return isinstance(fields, list) and bool(fields) and all(map(_is_field, fields))
+
+
+def _is_field(found: object) -> bool:
+    return (
+        isinstance(found, dict)
+        and all(isinstance(found.get(key), str) for key in ("name", "kind", "dtype"))
+        and isinstance(found.get("offset"), int)
     )
 
 

@@ -11,6 +11,7 @@ import importlib
 import json
 import multiprocessing
 import multiprocessing.process
+import os
 import signal
 import sys
 import threading
@@ -96,7 +97,11 @@ class RemoteProcessor:
     """Stands in the group for a handler that runs in another process."""
 
     def __init__(
-        self, ring: RingBuffer[Any], assignment: Assignment, restart: Restart | None, fail: Callable[[BaseException], None]
+        self,
+        ring: RingBuffer[Any],
+        assignment: Assignment,
+        restart: Restart | None,
+        fail: Callable[[BaseException], None],
     ) -> None:
         """Hold the consumer's place on the ring."""
         self._ring = ring
@@ -105,6 +110,7 @@ class RemoteProcessor:
         self._fail = fail
         self._halted = threading.Event()
         self._left = False
+        self._owner = os.getpid()
         self._connection: Connection | None = None
         self.process: multiprocessing.process.BaseProcess | None = None
         ring._ring.hold(assignment.consumer)
@@ -174,6 +180,12 @@ class RemoteProcessor:
             self._left = True
             self._ring._ring.recover()
             self._ring.forget(self.name)
+
+    def __del__(self) -> None:
+        """Give the place back if the group was dropped before it started."""
+        if not getattr(self, "_left", True) and self.process is None and os.getpid() == self._owner:
+            with contextlib.suppress(Exception):  # a ring that is gone has no place to give back
+                self.leave()
 
     def run(self) -> None:
         """Start the process, and again as its policy says, until it is halted; runs on a thread of the group."""

@@ -31,6 +31,12 @@ if TYPE_CHECKING:
     from ringbus.consumer import Consumer
 
 
+_MOST_TYPES = 64
+"""The most event types of a ring."""
+_NAME_BYTES = 64
+"""The most bytes of a consumer's name."""
+
+
 class RingBuffer(Verbs[E, P]):
     """A ring of preallocated events.
 
@@ -148,7 +154,7 @@ class RingBuffer(Verbs[E, P]):
     ) -> Self:
         """Make the ring."""
         types = _event_types(event, factory, clear)
-        strategy = wait_strategy(wait)
+        strategy, awaited_names = wait_strategy(wait), _names(require)
         _check_choice("producers", producers, ("multi", "single"))
         facts = SimpleNamespace(
             label=_label(types, factory, capacity, name),
@@ -169,12 +175,16 @@ class RingBuffer(Verbs[E, P]):
         native = _core.Ring(facts)
         if huge_pages and native.pages == "ordinary":
             warnings.warn("the system gave no huge pages; the ring has ordinary ones", ResourceWarning, stacklevel=2)
-        for awaited in _names(require):
-            native.hold(awaited)
+        native.recover()
+        known = {row[1] for row in native.consumers()}
+        for awaited in awaited_names:
+            if awaited not in known:  # a ring that was left behind has kept its places
+                native.hold(awaited)
         ring: Self = super().__new__(cls, native, timeout)
         ring._wait = strategy
         ring._name = name
         ring._named = weakref.WeakValueDictionary()
+        ring._failed = None
         ring._pid = os.getpid()
         return ring
 
@@ -210,6 +220,7 @@ class RingBuffer(Verbs[E, P]):
         ring._name = name
         ring._pid = os.getpid()
         ring._named = weakref.WeakValueDictionary()
+        ring._failed = None
         return ring
 
     _name: str | None
@@ -472,6 +483,18 @@ class RingBuffer(Verbs[E, P]):
             )
         )
 
+    def _group_failed(self, group: ConsumerGroup[Any], error: BaseException) -> None:
+        """Have every later verb of a producer raise `error`."""
+        self._failed = weakref.ref(group)
+        self._ring.fail(error)
+
+    def _begin_group(self) -> None:
+        """A group that starts takes back the failure of one that has stopped: its error has reached who stopped it."""
+        failed = self._failed() if self._failed is not None else None
+        if failed is None or failed.has_stopped:
+            self._failed = None
+            self._ring.fail(None)
+
     def _entries(self, name: str, depends_on: Sequence[str]) -> int:
         """The registry entries of the consumers named, a bit each.
 
@@ -590,6 +613,8 @@ def _event_types(event: object, factory: object, clear: object) -> tuple[EventMe
         raise SchemaError(
             f"RingBuffer was given {event!r}", "pass a class that derives from ringbus.Event, or factory="
         )
+    if len(types) > _MOST_TYPES:
+        raise SchemaError(f"the ring was given {len(types)} event types", f"use at most {_MOST_TYPES}")
     for known in types:
         if getattr(known, "__schema__", None) is None:
             raise SchemaError(f"{known.__name__} has no fields", "annotate at least one, as in price: float")
@@ -609,6 +634,12 @@ def _capacity(capacity: object) -> int:
 def _names(require: Sequence[str]) -> Sequence[str]:
     if isinstance(require, str):
         raise ConfigurationError(f"require is the text {require!r}", f"use a tuple of names: ({require!r},)")
+    for name in require:
+        if not isinstance(name, str) or not 1 <= len(name.encode()) <= _NAME_BYTES or "\0" in name:
+            remedy = f"a consumer's name has 1 to {_NAME_BYTES} bytes and no NUL"
+            raise ConfigurationError(f"require names {name!r}", remedy)
+    if len(set(require)) < len(require):
+        raise ConfigurationError(f"require is {tuple(require)!r}", "name each consumer once")
     return require
 
 

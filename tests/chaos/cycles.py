@@ -20,7 +20,8 @@ from chaos.kill_test import measure, verdict
 from chaos.roles import Beat
 from chaos.scene import stage
 
-WARM_UP = 100
+WARM_UP = 1_000
+"""Cycles before what is there counts: by then every pool and cache has its size."""
 
 
 def cycle(number: int) -> None:
@@ -45,10 +46,10 @@ def cycle(number: int) -> None:
     made.unlink()
 
 
-def run(cycles: int) -> tuple[dict[str, int], dict[str, int]]:
+def run(cycles: int, warm_up: int = WARM_UP) -> tuple[dict[str, int], dict[str, int]]:
     """What was there after the warm-up, and at the end."""
     with stage() as shared:
-        for number in range(WARM_UP):
+        for number in range(warm_up):
             cycle(number)
         gc.collect()
         before = measure(shared)

@@ -147,7 +147,23 @@ def regions(capacity: int, multi: bool, schema_bytes: int, total: int) -> list[R
     return found
 
 
-INTERESTING = (0, 1, 2, 3, 7, -1, -2, 255, 1 << 31, (1 << 31) - 1, 1 << 32, (1 << 62) - 1, 1 << 62, (1 << 63) - 1, -(1 << 63))
+INTERESTING = (
+    0,
+    1,
+    2,
+    3,
+    7,
+    -1,
+    -2,
+    255,
+    1 << 31,
+    (1 << 31) - 1,
+    1 << 32,
+    (1 << 62) - 1,
+    1 << 62,
+    (1 << 63) - 1,
+    -(1 << 63),
+)
 
 
 class Mutator:
@@ -197,7 +213,9 @@ def worker(role: str, scenario: Scenario, steps: mmap.mmap, seed: int) -> None:
     """Use the ring until killed, a life at a time: attach, do some things, let go."""
     rng = random.Random(seed)
     faulthandler.register(signal.SIGUSR1)
-    lives = {"reader": (poll, poll, watch, watch, group, group, look), "writer": (publish, publish, publish, look)}[role]
+    lives = {"reader": (poll, poll, watch, watch, group, group, look), "writer": (publish, publish, publish, look)}[
+        role
+    ]
     count = 0
     while True:
         for _ in rng.choice(lives)(scenario, rng):
@@ -563,10 +581,14 @@ def main() -> int:
     found = run(given.mutations, seed, given.scenario)
     for story in (*found.signals, *found.failures, *found.hangs):
         print(story)
-    print(f"{found.mutations:,} mutations in {found.bursts:,} bursts over {time.monotonic() - begin:.0f} s; "
-          f"the workers did {found.steps:,} steps meanwhile")
-    print(f"signals or out-of-bounds accesses: {len(found.signals)}; foreign errors: {len(found.failures)}; "
-          f"hangs: {len(found.hangs)}")
+    print(
+        f"{found.mutations:,} mutations in {found.bursts:,} bursts over {time.monotonic() - begin:.0f} s; "
+        f"the workers did {found.steps:,} steps meanwhile"
+    )
+    print(
+        f"signals or out-of-bounds accesses: {len(found.signals)}; foreign errors: {len(found.failures)}; "
+        f"hangs: {len(found.hangs)}"
+    )
     return 0 if found.is_clean else 1
 
 

@@ -153,7 +153,7 @@ def details(run: Run) -> None:
     print(f"  {found.events} events seen by survivors, {found.acknowledged} acknowledged, {found.pads} Pads,")
     print(f"  {found.unacknowledged} seen and not acknowledged, {found.redelivered} redelivered to durable consumers")
     idle = sorted(run.idle_ms)
-    print(f"  once around the ring: nobody died        {len(idle):>4}   {spread(idle)}")
+    print(f"  until all have gone on: nobody died      {len(idle):>4}   {spread(idle)}")
     for kind, times in run.by_kind().items():
         note = "  (includes its new start)" if kind in COMES_BACK else ""
         print(f"    after the death of: {kind:<18} {len(times):>4}   {spread(times)}{note}")

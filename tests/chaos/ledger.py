@@ -10,12 +10,13 @@ acknowledged is allowed, and counted.
 
 from __future__ import annotations
 
+import json
 import os
 import struct
 import zlib
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -64,8 +65,8 @@ def read(path: Path, dtype: np.dtype[Any]) -> Rows:
 
 def read_claims(path: Path) -> tuple[Numbers, Numbers]:
     """The numbers that a producer attempted, and those that were acknowledged to it; each once, sorted."""
-    records = read(path, CLAIM)
-    whole = memoryview(records).cast("B")
+    whole = memoryview(path.read_bytes())
+    records = np.frombuffer(whole, CLAIM)
     size, checked = CLAIM.itemsize, _CLAIM.size
     for begin, crc in zip(range(0, len(whole), size), records["crc"], strict=True):
         if zlib.crc32(whole[begin : begin + checked]) != crc:
@@ -99,12 +100,46 @@ class Findings:
             self.wrong[what] += count
             self.examples.append(f"{what}: {example}")
 
+    def write(self, path: Path) -> None:
+        """Write them to a file."""
+        path.write_text(json.dumps(asdict(self)), encoding="utf-8")
+
+    @classmethod
+    def read(cls, path: Path) -> Findings:
+        """Read what `write` wrote."""
+        found = json.loads(path.read_text(encoding="utf-8"))
+        return cls(**{**found, "wrong": Counter(found["wrong"])})
+
     def add(self, other: Findings) -> None:
         """Add what another scene found."""
         for name in ("events", "acknowledged", "unacknowledged", "pads", "redelivered"):
             setattr(self, name, getattr(self, name) + getattr(other, name))
         self.wrong += other.wrong
         self.examples += other.examples
+
+
+def check_all(folder: Path, start: int, pads: int, claims: Iterable[int], parts: Iterable[tuple[str, str]]) -> Findings:
+    """Check the ledgers of a scene: of the producers `claims` and of the consumers `parts`, (kind, name) each."""
+    findings = Findings()
+    reference = read(folder / "seen-survivor-batch-0", SEEN)
+    shifted = reference.copy()
+    shifted["sequence"] -= start
+    written = {number: folder / f"claims-{number}" for number in claims}
+    check_reference(findings, shifted, {number: path for number, path in written.items() if path.exists()}, pads)
+    for kind, name in parts:
+        paths = sorted(folder.glob(f"seen-{name}-*"), key=lambda path: int(path.name.rpartition("-")[2]))
+        lives = [read(path, SEEN) for path in paths]
+        for life, rows in enumerate(lives):
+            check_order(findings, f"{name}, life {life}", rows)
+            check_against(findings, f"{name}, life {life}", rows, reference, gaps=kind == "watcher")
+        if kind in ("durable", "remote"):
+            check_durable(findings, name, lives, reference)
+        if kind != "watcher" and lives:
+            check_end(findings, name, lives[-1], reference)
+        if kind == "survivor":
+            other = len(lives) != 1 or len(lives[0]) != len(reference)
+            findings.fault("missed by a consumer that gates", int(other), name)
+    return findings
 
 
 def check_order(findings: Findings, name: str, rows: Rows) -> None:

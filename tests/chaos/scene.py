@@ -16,17 +16,20 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
 import ringbus
-from chaos import ledger
-from chaos.ledger import SEEN, Findings, Rows
+from chaos.ledger import Findings
 from chaos.nursery import Child, Nursery
 from chaos.roles import MOST_CLAIMED, PEER_DIED, Beat
 
 DEADLINE = 10.0
 """Seconds after which a step that must come to its end counts as a hang."""
+
+CHECKED = 100.0
+"""Seconds that the check of the ledgers may take."""
 
 LOOK = 0.0005
 KILLABLE = ("producer", "consumer", "durable", "upstream", "dependent", "watcher", "remote")
@@ -192,7 +195,7 @@ class Scene:
         self.name, self._title = self.stage.name(), str(self)
         self.folder = self.stage.folder / self.name
         self._numbers = 0
-        self._claims: dict[int, Path] = {}
+        self._claims: list[int] = []
 
     @classmethod
     def of_seed(cls, stage: Stage, seed: int, *, remote: bool | None = None) -> Scene:
@@ -229,7 +232,7 @@ class Scene:
             child = self.stage.nursery.start("owner", ring=self.name, name="remote")
             self.parts.append(Part("remote", "owner", {"name": "remote"}, child))
             self._wait_for_remote(0)
-        self._add_producer(held_ms=self.rng.choice((0.2, 2.0)))
+        self._add_producer(held_ms=self.rng.choice((0.2, 2.0)) if self.kinds == "multi" else 0.2)
         self._add_producer(threads=2 if self.kinds == "multi" else 1)
         (self.folder / "go").touch()
         self.progress("the first events")
@@ -245,8 +248,7 @@ class Scene:
 
     def _start_producer(self, arguments: dict[str, Any]) -> Child:
         number, self._numbers = self._numbers, self._numbers + arguments["threads"]
-        for other in range(number, self._numbers):
-            self._claims[other] = self.folder / f"claims-{other}"
+        self._claims += range(number, self._numbers)
         return self._start("producer", number=number, seed=self.rng.getrandbits(48), **arguments)
 
     def _add_consumer(self, kind: str, name: str, **arguments: Any) -> None:
@@ -293,14 +295,16 @@ class Scene:
 
     # -- what happens -----------------------------------------------------------------------------------------------
 
-    def progress(self, what: str) -> float:
-        """Wait until producers have gone around the ring: everybody that gates has gone on; seconds it took.
+    def progress(self, what: str, beyond: int = -1) -> float:
+        """Wait until others have gone on; seconds it took.
 
-        What was claimed when this began is then published or a Pad, and done with.
+        What was claimed when this began is published or a Pad, and done with by all who gate; and a producer has
+        claimed anew, up to `beyond` at least.
         """
         begin = time.monotonic()
-        target = self.ring.cursor + self.capacity + 1
-        self.wait_until(what, lambda: self.ring.cursor >= target)
+        claimed = self.ring.cursor
+        target = max(claimed + 1, beyond)
+        self.wait_until(what, lambda: self.ring.cursor >= target and self.ring.minimum_sequence >= claimed)
         return time.monotonic() - begin
 
     def candidates(self) -> list[Part]:
@@ -310,7 +314,7 @@ class Scene:
     def kill_one(self) -> Kill:
         """Kill somebody at a random moment, wait until the others have gone on, and bring it back."""
         if self.rng.random() < 0.2:
-            self.idle_ms.append(self.progress("producers go around the ring") * 1e3)
+            self.idle_ms.append(self.progress("all go on") * 1e3)
         weights = {"producer": 2}
         choices = self.candidates()
         part = self.rng.choices(choices, [weights.get(choice.kind, 1) for choice in choices])[0]
@@ -332,13 +336,18 @@ class Scene:
         self.findings.fault("ends by itself", int(code != -signal.SIGKILL), f"{part.child!r}: exit code {code}")
         if part.kind in ("durable", "watcher"):
             self._revive(part)
-        self.progress(f"others go on after the death of {part.child!r}")
+        self.progress(f"others go on after the death of {part.child!r}", self._reach_of(part))
         kill = Kill(part.kind, part.child.what, (time.monotonic() - begin) * 1e3)
         if part.kind == "upstream":
             self._end_dependent(part)
         elif part.kind not in ("durable", "watcher"):
             self._revive(part)
         return kill
+
+    def _reach_of(self, part: Part) -> int:
+        """What producers can claim only once the place of a dead consumer is taken away."""
+        row = self._row(part.name) if part.kind in ("consumer", "upstream", "dependent") else None
+        return -1 if row is None else int(row.sequence) + self.capacity + 1
 
     def _end_dependent(self, upstream: Part) -> None:
         """Who follows the dead one is told, and ends; both come back."""
@@ -390,7 +399,7 @@ class Scene:
             for part in parts:
                 part.child.send(signal.SIGTERM)
             for part in parts:
-                self.wait_until(f"{part.child!r} ends", lambda part=part: part.child.wait(0))
+                self.wait_until(f"{part.child!r} ends", partial(part.child.wait, 0))
                 code = part.child.reap()
                 self.findings.fault("ends badly", int(code != 0), f"{part.child!r}: exit code {code}")
                 self.stage.nursery.children.remove(part.child)
@@ -400,41 +409,23 @@ class Scene:
         gc.collect()
         ringbus.sharing.unlink(self.name)
 
-    def _lives(self, part: Part) -> list[Rows]:
-        pattern = "seen-remote-*" if part.kind == "remote" else f"seen-{part.name}-*"
-        paths = sorted(self.folder.glob(pattern), key=lambda path: int(path.name.rpartition("-")[2]))
-        return [ledger.read(path, SEEN) for path in paths]
-
     def check(self) -> Findings:
-        """Check what everybody wrote down, and that nothing is left; once it has stopped."""
-        findings = self.findings
-        survivors = [part for part in self.parts if part.kind == "survivor"]
-        reference = self._lives(survivors[0])[0].copy()
-        claims = {number: path for number, path in self._claims.items() if path.exists()}
-        shifted = reference.copy()
-        shifted["sequence"] -= self.start
-        ledger.check_reference(findings, shifted, claims, self._pads)
-        for part in self.parts:
-            if part.role == "producer":
-                continue
-            lives = self._lives(part)
-            for life, rows in enumerate(lives):
-                name = f"{part.name}, life {life}"
-                ledger.check_order(findings, name, rows)
-                ledger.check_against(findings, name, rows, reference, gaps=part.kind == "watcher")
-            if part.kind != "watcher" and lives:
-                ledger.check_end(findings, part.name, lives[-1], reference)
-            if part.kind in ("durable", "remote"):
-                ledger.check_durable(findings, part.name, lives, reference)
-            if part.kind == "survivor":
-                other = len(lives) != 1 or len(lives[0]) != len(reference)
-                findings.fault("missed by a consumer that gates", int(other), f"{part.name}")
+        """Check what everybody wrote down, in a process of its own, and that nothing is left; once it has stopped."""
+        parts = [(part.kind, part.name) for part in self.parts if part.role != "producer"]
+        claims = sorted(self._claims)
+        child = self._start("check", start=self.start, pads=self._pads, claims=claims, parts=parts)
+        wait_until(f"{child!r} ends", partial(child.wait, 0), CHECKED)
+        code = child.reap()
+        self.stage.nursery.children.remove(child)
+        self.findings.fault("errors of the check", int(code != 0), f"exit code {code}")
+        if code == 0:
+            self.findings.add(Findings.read(self.folder / "findings"))
         for text in self.stage.errors():
-            findings.fault("errors in a process", 1, text)
+            self.findings.fault("errors in a process", 1, text)
         shutil.rmtree(self.folder)
         left = [name for name in self.stage.left_behind() if self.name in name.split(".")]
-        findings.fault("files left behind", len(left), f"{left[:5]}")
-        return findings
+        self.findings.fault("files left behind", len(left), f"{left[:5]}")
+        return self.findings
 
     def give_up(self) -> None:
         """After a hang: kill everybody and take the ring away."""

@@ -13,6 +13,7 @@ import ringbus
 from chaos import interrupts
 from chaos.roles import Beat
 from chaos.scene import DEADLINE, Stage, stage, wait_until
+from ringbus.poller import MOST_CONSUMERS
 
 
 @pytest.fixture(scope="module")
@@ -63,13 +64,13 @@ def test_a_coroutine_handler_halts_its_group_when_whom_it_follows_has_died(share
     async def run(ring: interrupts.Ring) -> None:
         group = ring.consumer_group("group")
         group.add("reader", handle, depends_on=["other"])
+        interrupts.publish(ring, 0)
         async with group:
             await asyncio.to_thread(kill_the_other, shared)
 
-    with interrupts.held_up(shared, claim=False) as (ring, _):
-        interrupts.publish(ring, 0)
-        with pytest.raises(ringbus.PeerDiedError, match="'other' is gone"):
-            asyncio.run(asyncio.wait_for(run(ring), DEADLINE))
+    died = pytest.raises(ringbus.PeerDiedError, match="'other' is gone")
+    with interrupts.held_up(shared, claim=False) as (ring, _), died:
+        asyncio.run(asyncio.wait_for(run(ring), DEADLINE))
 
 
 @pytest.mark.parametrize("policy", ["halt", "skip"])
@@ -102,10 +103,7 @@ def test_a_watcher_leaves_the_hole_of_a_dead_producer_to_others(shared: Stage) -
 def test_the_dead_leave_room_in_the_registry_though_nobody_waits_for_them(shared: Stage) -> None:
     name = shared.name()
     ring = ringbus.RingBuffer(Beat, 8, name=name)
-    children = [
-        shared.nursery.start("blocker", ring=name, name=f"dead-{number}")
-        for number in range(ringbus.poller.MOST_CONSUMERS)
-    ]
+    children = [shared.nursery.start("blocker", ring=name, name=f"dead-{number}") for number in range(MOST_CONSUMERS)]
     place = shared.folder / name
     for number, child in enumerate(children):
         wait_until(f"{child!r} joins", (place / f"ready-dead-{number}").exists)

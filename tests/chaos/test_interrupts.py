@@ -32,6 +32,6 @@ def test_ctrl_c_ends_the_wait_and_leaves_no_hole(shared: Stage, rng: random.Rand
 
 @pytest.mark.timeout(120)
 def test_rings_that_come_and_go_leave_nothing_behind() -> None:
-    before, after = cycles.run(500)
+    before, after = cycles.run(500, warm_up=100)
     assert (after["files"], after["descriptors"]) == (before["files"], before["descriptors"])
     assert after["RSS, KiB"] < before["RSS, KiB"] * 1.10

@@ -1,14 +1,16 @@
-"""Single words of a segment set to what a broken peer might leave there: an error, wrong data or a time-out follows, never
-a loop without end, an overflow or a write to memory that is mapped read-only.
+"""Single words of a segment set to what a broken peer might leave there: an error, wrong data or a time-out follows,
+never a loop without end, an overflow or a write to memory that is mapped read-only.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import struct
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 import ringbus
@@ -49,7 +51,9 @@ def ring_of(producers: Any, **options: Any) -> ringbus.RingBuffer[Tick]:
 @far
 @kinds
 @pytest.mark.parametrize("place", [CLAIMED, PUBLISHED])
-def test_a_cursor_that_is_far_off_ends_no_verb_in_a_loop(rings_folder: Path, producers: str, place: int, value: int) -> None:
+def test_a_cursor_that_is_far_off_ends_no_verb_in_a_loop(
+    rings_folder: Path, producers: str, place: int, value: int
+) -> None:
     ring = ring_of(producers)
     poller, glance = ring.poller("gates"), ring.poller("glances", gating=False)
     watcher = ringbus.attach("ticks", Tick, read_only=True).poller("watches", gating=False)
@@ -60,17 +64,13 @@ def test_a_cursor_that_is_far_off_ends_no_verb_in_a_loop(rings_folder: Path, pro
             reader.take(100, 0.01)
             reader.take_array(100, 0.01)
         for verb in (lambda: ring.publish(value=2), lambda: ring.publish_batch(ring_rows(20), timeout=0.05)):
-            try:
+            with contextlib.suppress(ringbus.RingBusError):
                 verb()
-            except ringbus.RingBusError:
-                pass
         ring.statistics()
         ring.recover()
 
 
 def ring_rows(count: int) -> Any:
-    import numpy as np
-
     return np.zeros(count, Tick.dtype)
 
 
@@ -93,7 +93,7 @@ def test_a_consumer_whose_place_is_far_off_is_read_as_far_as_a_ring_goes(
                 ring.publish(value=2)
             except ringbus.WaitTimeout:
                 break
-        assert all(0 <= each.lag for each in ring.statistics().consumers.values())
+        assert all(each.lag >= 0 for each in ring.statistics().consumers.values())
 
 
 @far
@@ -103,7 +103,7 @@ def test_intents_that_are_far_off_do_not_keep_recovery_busy(rings_folder: Path, 
     ring = ringbus.attach("ticks", Tick)
     ring.publish(value=1)
     print("ready", flush=True)
-    sys.stdin.read()
+    time.sleep(60)
     """
     with start_child(child) as process:
         assert process.stdout is not None
@@ -187,7 +187,7 @@ def test_a_watcher_does_not_count_as_living_in_the_ring(rings_folder: Path) -> N
     watching = """
     ring = ringbus.attach("ticks", Tick, read_only=True)
     print("ready", flush=True)
-    sys.stdin.read()
+    time.sleep(60)
     """
     with start_child(watching) as process:
         assert process.stdout is not None

@@ -68,7 +68,7 @@ def test_a_name_of_letters_digits_and_a_few_signs_is_taken(rings_folder: Path, n
 
 
 def test_a_ring_that_is_not_there_is_named(rings_folder: Path) -> None:
-    with pytest.raises(ringbus.RingNotFoundError, match="there is no ring .*ticks") as caught:
+    with pytest.raises(ringbus.RingNotFoundError, match=r"there is no ring .*ticks") as caught:
         ringbus.attach("ticks", wait=0.01)
     assert caught.value.path == str(rings_folder / "ticks")
     with pytest.raises(ringbus.RingNotFoundError):
@@ -94,7 +94,9 @@ def test_a_ring_somebody_lives_in_is_not_made_again(rings_folder: Path) -> None:
 
 
 def test_a_ring_that_was_left_behind_goes_on_from_its_cursor(rings_folder: Path) -> None:
-    assert_clean(run_child('ring = ringbus.RingBuffer(Tick, 8, name="ticks")\nfor n in range(5): ring.publish(value=n)'))
+    assert_clean(
+        run_child('ring = ringbus.RingBuffer(Tick, 8, name="ticks")\nfor n in range(5): ring.publish(value=n)')
+    )
     assert not ringbus.sharing.is_alive("ticks")
     ring = ring_of()
     assert ring.cursor == 4
@@ -156,7 +158,19 @@ def test_another_event_type_is_refused_and_both_sides_are_named(rings_folder: Pa
 # -- files that are no rings ------------------------------------------------------------------------------------------
 
 
-MAGIC, VERSION, LINE_BYTES, KIND, CAPACITY, SLOT, START, PRODUCERS, TOTAL, ORDER, CRC = 0, 8, 12, 20, 24, 32, 48, 72, 80, 96, 100
+MAGIC, VERSION, LINE_BYTES, KIND, CAPACITY, SLOT, START, PRODUCERS, TOTAL, ORDER, CRC = (
+    0,
+    8,
+    12,
+    20,
+    24,
+    32,
+    48,
+    72,
+    80,
+    96,
+    100,
+)
 
 
 @pytest.mark.parametrize(
@@ -291,7 +305,7 @@ SMALL = 'ringbus.RingBuffer(Tick, 8, name="small")'
 
 def test_where_shared_memory_is_full_a_ring_is_refused_and_no_file_is_left(rings_folder: Path) -> None:
     """In a mount namespace of its own, so that nothing is left mounted."""
-    mount = f"mount -t tmpfs -o size=1m,mode=700 tmpfs {rings_folder} && exec \"$@\""
+    mount = f'mount -t tmpfs -o size=1m,mode=700 tmpfs {rings_folder} && exec "$@"'
     program = HEAD + REFUSED.format(after=SMALL)
     command = ["unshare", "--mount", "sh", "-c", mount, "sh", sys.executable, "-c", program]
     ended = subprocess.run(command, capture_output=True, text=True, timeout=25, check=False)

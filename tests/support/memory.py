@@ -20,7 +20,7 @@ def resident() -> int:
 
 def descriptors() -> set[int]:
     """The open file descriptors."""
-    found = {int(name) for name in os.listdir("/proc/self/fd")}
+    found = [int(path.name) for path in Path("/proc/self/fd").iterdir()]
     return {descriptor for descriptor in found if _is_open(descriptor)}
 
 

@@ -6,6 +6,7 @@ import mmap
 import shutil
 import struct
 import tempfile
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -71,8 +72,6 @@ def rings_folder(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 def checksum(header: bytes) -> int:
     """The CRC-32 of a segment's header, whose own field counts as zero."""
-    import zlib
-
     return zlib.crc32(header[:100] + bytes(4))
 
 

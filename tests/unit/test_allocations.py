@@ -10,10 +10,10 @@ import threading
 
 import numpy as np
 import pytest
-from support.memory import counting
 
 import ringbus
 from ringbus import RingBuffer
+from support.memory import counting
 
 EVENTS = pytest.mark.parametrize("events", [10**6, pytest.param(10**7, marks=pytest.mark.slow)])
 NOISE = 100
@@ -139,11 +139,10 @@ def test_the_handler_loop_keeps_nothing_and_collects_nothing(ring, handler, thre
     group = ring.consumer_group("g", threads=threads)
     group.add("first", handler(seen))
     group.add("second", lambda trade: None).depends_on("first")
-    with group:
-        with settled(lambda: (ring.publish_batch(rows), group.drain())) as kept:
-            for _ in range(events // 8192):
-                ring.publish_batch(rows)
-            group.drain()
+    with group, settled(lambda: (ring.publish_batch(rows), group.drain())) as kept:
+        for _ in range(events // 8192):
+            ring.publish_batch(rows)
+        group.drain()
     assert seen[0] == events + ROUNDS * 8192
     assert kept.blocks <= NOISE
     assert kept.collections == 0
@@ -155,10 +154,9 @@ def test_publisher_and_handler_together_keep_nothing_and_collect_nothing(ring, e
     seen = [0.0]
     group = ring.consumer_group("g")
     group.add("h", reads_a_field(seen))
-    with group:
-        with settled(lambda: (by_fields(ring, 8192), group.drain())) as kept:
-            by_fields(ring, events)
-            group.drain()
+    with group, settled(lambda: (by_fields(ring, 8192), group.drain())) as kept:
+        by_fields(ring, events)
+        group.drain()
     assert seen[0] == 63241.5 * (events + ROUNDS * 8192)
     assert kept.blocks <= NOISE
     assert kept.collections == 0
@@ -178,9 +176,8 @@ def test_the_handler_loop_of_an_object_ring_keeps_nothing(ring):
             objects.publish(price=1.0)
         group.drain()
 
-    with group:
-        with settled(lambda: publish(2048)) as kept:
-            publish(10**5)
+    with group, settled(lambda: publish(2048)) as kept:
+        publish(10**5)
     assert seen[0] == ROUNDS * 2048 + 10**5
     assert kept.blocks <= NOISE
     assert kept.collections == 0

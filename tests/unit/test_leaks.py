@@ -13,10 +13,10 @@ import weakref
 
 import numpy as np
 import pytest
-from support.memory import MIB, descriptors, growth
 
 import ringbus
 from ringbus import KeptViewError, RingBuffer
+from support.memory import MIB, descriptors, growth
 
 
 class Tick(ringbus.Event):
@@ -108,7 +108,7 @@ def test_groups_started_and_stopped_leave_no_memory_and_no_thread_behind(produce
             ring.publish(value=1)
 
     assert growth(run, 500) < 6 * MIB
-    assert threading.active_count() == threads
+    assert threading.active_count() <= threads
 
 
 def test_pollers_that_come_and_go_leave_no_memory_behind(ring):
@@ -249,13 +249,15 @@ def test_a_consumer_that_joined_a_running_group_ends_with_it(ring):
 
 
 def test_a_stopped_group_and_its_ring_are_collected(producers):
-    ring = RingBuffer(Tick, capacity=16, producers=producers)
-    group = ring.consumer_group("g")
-    group.add("h", lambda tick: (ring.cursor, group.state))
-    gone = weakref.ref(ring), weakref.ref(group)
-    with group:
-        ring.publish(value=1)
-    del ring, group
+    def run():
+        ring = RingBuffer(Tick, capacity=16, producers=producers)
+        group = ring.consumer_group("g")
+        group.add("h", lambda tick: (ring.cursor, group.state))
+        with group:
+            ring.publish(value=1)
+        return weakref.ref(ring), weakref.ref(group)
+
+    gone = run()
     gc.collect()
     assert [reference() for reference in gone] == [None, None]
 

@@ -44,8 +44,21 @@ def test_a_bar_is_as_wide_as_its_part_and_never_wider():
 
 
 def test_numbers_are_short():
-    assert [short(number) for number in (0, 7.4, 999, 1000, 1_234_567, 5e9)] == ["0", "7", "999", "1.0 k", "1.2 M", "5.0 G"]
-    assert [size(count) for count in (0, 1023, 1024, 1 << 20, 1 << 45)] == ["0 B", "1023 B", "1.0 KiB", "1.0 MiB", "32.0 TiB"]
+    assert [short(number) for number in (0, 7.4, 999, 1000, 1_234_567, 5e9)] == [
+        "0",
+        "7",
+        "999",
+        "1.0 k",
+        "1.2 M",
+        "5.0 G",
+    ]
+    assert [size(count) for count in (0, 1023, 1024, 1 << 20, 1 << 45)] == [
+        "0 B",
+        "1023 B",
+        "1.0 KiB",
+        "1.0 MiB",
+        "32.0 TiB",
+    ]
 
 
 def test_tables_are_aligned():

@@ -91,7 +91,7 @@ impl Space {
             let target = self.states[at as usize];
             let _ = self.states[earlier as usize].steps(setting, fault, &mut |what, later| {
                 if later == target {
-                    step = what;
+                    step = what();
                 }
             });
             path.push(step);

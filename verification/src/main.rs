@@ -12,7 +12,7 @@ use std::time::Instant;
 
 /// Rings of two and of four slots; who claims how much, one list a process, one entry a claim.
 const SETTINGS: &[Setting] = &[
-    Setting { name: "three producers, claims of one, one recoverer", ring: 2, claims: &[&[1], &[1], &[1, 1]], open: 1, deaths: 2, recoverers: 1 },
+    Setting { name: "three producers, claims of one, one recoverer", ring: 2, claims: &[&[1], &[1], &[1, 1]], open: 1, deaths: 1, recoverers: 1 },
     Setting { name: "three producers, claims of one, two recoverers", ring: 2, claims: &[&[1], &[1], &[1]], open: 1, deaths: 2, recoverers: 2 },
     Setting { name: "three producers, claims of one and two", ring: 2, claims: &[&[1], &[2], &[1]], open: 1, deaths: 2, recoverers: 1 },
     Setting { name: "claims of one and two, two recoverers", ring: 2, claims: &[&[2], &[1, 1]], open: 1, deaths: 1, recoverers: 2 },

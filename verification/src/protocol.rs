@@ -98,6 +98,7 @@ enum At {
     Publish,
     Withdraw,
     WithdrawLost,
+    Again,
 }
 
 #[derive(Clone, Copy, Default, PartialEq, Eq, Hash)]
@@ -224,7 +225,7 @@ impl State {
     ///
     /// # Errors
     /// A step that must not be possible.
-    pub fn steps(&self, setting: &Setting, fault: Fault, then: &mut dyn FnMut(String, Self)) -> Result<(), (String, Wrong)> {
+    pub fn steps(&self, setting: &Setting, fault: Fault, then: &mut dyn FnMut(&dyn Fn() -> String, Self)) -> Result<(), (String, Wrong)> {
         self.consume(setting, then);
         for process in (0..setting.claims.len()).filter(|&index| self.processes[index].alive) {
             for thread in 0..setting.open {
@@ -232,7 +233,7 @@ impl State {
                 let at = self.processes[process].threads[thread].at;
                 let what = || format!("producer {process}.{thread} {at:?}");
                 match next.produce(setting, fault, process, thread) {
-                    Ok(true) => then(what(), next),
+                    Ok(true) => then(&what, next),
                     Ok(false) => {}
                     Err(wrong) => return Err((what(), wrong)),
                 }
@@ -240,7 +241,7 @@ impl State {
             if self.deaths < setting.deaths {
                 let mut next = *self;
                 next.kill(process);
-                then(format!("producer {process} dies"), next);
+                then(&|| format!("producer {process} dies"), next);
             }
         }
         for recoverer in (0..setting.recoverers).filter(|&index| self.recoverers[index].at != Look::Dead) {
@@ -248,7 +249,7 @@ impl State {
             let at = self.recoverers[recoverer].at;
             let what = || format!("recoverer {recoverer} {at:?} {}", self.recoverers[recoverer].sequence);
             match next.recover(setting, fault, recoverer) {
-                Ok(()) => then(what(), next),
+                Ok(()) => then(&what, next),
                 Err(wrong) => return Err((what(), wrong)),
             }
             // The last one lives: somebody has to be left to do the work.
@@ -256,7 +257,7 @@ impl State {
             if self.deaths < setting.deaths && others > 1 && self.recoverers[recoverer].dead != 0 {
                 let mut next = *self;
                 next.kill_recoverer(recoverer);
-                then(format!("recoverer {recoverer} dies"), next);
+                then(&|| format!("recoverer {recoverer} dies"), next);
             }
         }
         Ok(())
@@ -296,10 +297,10 @@ impl State {
         self.words[Self::slot(setting, sequence)] & !1 == Self::word(setting, sequence) - 2
     }
 
-    fn consume(&self, setting: &Setting, then: &mut dyn FnMut(String, Self)) {
+    fn consume(&self, setting: &Setting, then: &mut dyn FnMut(&dyn Fn() -> String, Self)) {
         let wanted = self.consumed + 1;
         if wanted <= self.claimed && self.words[Self::slot(setting, wanted)] & !1 == Self::word(setting, wanted) {
-            then(format!("the consumer takes {wanted}"), Self { consumed: wanted, ..*self });
+            then(&|| format!("the consumer takes {wanted}"), Self { consumed: wanted, ..*self });
         }
     }
 
@@ -358,24 +359,21 @@ impl State {
                 thread = Thread::default();
             }
             At::WithdrawLost => {
-                let own = &mut self.processes[process];
                 if !matches!(fault, Fault::IntentKept | Fault::IntentLate) {
-                    own.withdraw(thread.place);
+                    self.processes[process].withdraw(thread.place);
                 }
-                // It begins anew with the same claim; which thread does is all the same.
-                if self.claimed + thread.size > self.consumed + setting.ring {
-                    thread = Thread { at: At::WithdrawLost, seen: -1, high: 0, ..thread };
-                    if self.processes[process].threads[index] == thread {
-                        return Ok(false);
-                    }
+                thread = Thread { at: At::Again, size: thread.size, ..Thread::default() };
+            }
+            At::Again => {
+                let high = self.claimed + thread.size;
+                if high > self.consumed + setting.ring {
+                    return Ok(false);
+                }
+                thread = Thread { at: At::AnnounceHigh, seen: self.claimed, high, ..thread };
+                if fault == Fault::IntentLate {
+                    thread.at = At::Claim;
                 } else {
-                    let high = self.claimed + thread.size;
-                    thread = Thread { at: At::AnnounceHigh, seen: self.claimed, high, ..thread };
-                    if fault == Fault::IntentLate {
-                        thread.at = At::Claim;
-                    } else {
-                        thread.place = own.take_place();
-                    }
+                    thread.place = self.processes[process].take_place();
                 }
             }
         }
@@ -407,7 +405,7 @@ impl State {
     fn recover(&mut self, setting: &Setting, fault: Fault, index: usize) -> Result<(), Wrong> {
         let mut own = self.recoverers[index];
         match own.at {
-            Look::TakeLines => self.take_line(fault, index, &mut own),
+            Look::TakeLines => self.take_lines(fault, index, &mut own),
             Look::ReadCursor => {
                 if fault == Fault::FreedBeforePads {
                     (0..PROCESSES).filter(|line| own.dead & 1 << line != 0).for_each(|line| self.processes[line].free());
@@ -417,17 +415,18 @@ impl State {
                 own.at = Look::FindHole;
             }
             Look::FindHole => {
+                while own.sequence <= own.last && !self.is_hole(setting, own.sequence) {
+                    own.sequence += 1;
+                }
                 if own.sequence > own.last {
                     own = Recoverer { at: Look::ClearIntents, dead: own.dead, ..Recoverer::default() };
-                } else if self.is_hole(setting, own.sequence) {
+                } else {
                     own.before = self.words[Self::slot(setting, own.sequence)];
                     (own.line, own.place) = (0, 0);
                     own.at = if fault == Fault::IntentsIgnored { Look::LookAgain } else { Look::ReadLow };
-                } else {
-                    own.sequence += 1;
                 }
             }
-            Look::ReadLow => self.read_low(&mut own),
+            Look::ReadLow => self.read_low(setting, &mut own),
             Look::ReadHigh => {
                 own.high = self.processes[usize::from(own.line)].intents[usize::from(own.place)].high;
                 own.at = Look::ReadLowAgain;
@@ -466,10 +465,11 @@ impl State {
                 own.at = Look::FindHole;
             }
             Look::ClearIntents => {
-                if own.line as usize == PROCESSES {
-                    own = Recoverer::default();
-                } else if own.dead & 1 << own.line == 0 {
+                while usize::from(own.line) < PROCESSES && own.dead & 1 << own.line == 0 {
                     own.line += 1;
+                }
+                if usize::from(own.line) == PROCESSES {
+                    own = Recoverer::default();
                 } else if fault == Fault::FreedWithHoles || self.has_no_hole_of(setting, usize::from(own.line)) {
                     self.processes[usize::from(own.line)].intents = [Intent::default(); PLACES];
                     own.at = Look::FreeLine;
@@ -489,6 +489,9 @@ impl State {
                 own.dead &= !(1 << own.line);
                 own.line += 1;
                 own.at = Look::ClearIntents;
+                if own.dead == 0 {
+                    own = Recoverer::default();
+                }
             }
             Look::Dead => {}
         }
@@ -496,28 +499,36 @@ impl State {
         Ok(())
     }
 
-    fn take_line(&mut self, fault: Fault, index: usize, own: &mut Recoverer) {
-        if usize::from(own.line) == PROCESSES {
-            own.line = 0;
-            own.at = if own.dead == 0 { Look::TakeLines } else { Look::ReadCursor };
-            return;
+    /// Takes the lines of all that are dead now. In one step: to take one later is as if its owner had died later.
+    fn take_lines(&mut self, fault: Fault, index: usize, own: &mut Recoverer) {
+        for (number, line) in self.processes.iter_mut().enumerate() {
+            if line.owned && (line.byte == NOBODY || fault == Fault::DeathByTime && line.byte == 0) {
+                line.byte = index as u8 + 1;
+                own.dead |= 1 << number;
+                own.at = Look::ReadCursor;
+            }
         }
-        let line = &mut self.processes[usize::from(own.line)];
-        if line.owned && (line.byte == NOBODY || fault == Fault::DeathByTime && line.byte == 0) {
-            line.byte = index as u8 + 1;
-            own.dead |= 1 << own.line;
-        }
-        own.line += 1;
     }
 
-    fn read_low(&self, own: &mut Recoverer) {
+    fn read_low(&self, setting: &Setting, own: &mut Recoverer) {
+        // A place that no thread can need is not looked at; the one more is for an intent that was kept.
+        let places = if setting.open == 1 && !self.processes.iter().any(|other| other.used & 2 != 0) { 1 } else { setting.open + 1 };
+        let passed = |own: &Recoverer| {
+            own.dead & 1 << own.line != 0 || !self.processes[usize::from(own.line)].owned || usize::from(own.place) >= places.min(PLACES)
+        };
+        while usize::from(own.line) < PROCESSES && passed(own) {
+            (own.line, own.place) = (own.line + 1, 0);
+        }
         if usize::from(own.line) == PROCESSES {
             (own.line, own.place) = (0, 0);
             own.at = Look::LookAgain;
-        } else if own.dead & 1 << own.line != 0 || !self.processes[usize::from(own.line)].owned || usize::from(own.place) == PLACES {
-            (own.line, own.place) = (own.line + 1, 0);
+            return;
+        }
+        // None at the first look is none: the sources look again and are the more careful, which can only hold them up.
+        own.low = self.processes[usize::from(own.line)].intents[usize::from(own.place)].low;
+        if own.low == 0 {
+            own.place += 1;
         } else {
-            own.low = self.processes[usize::from(own.line)].intents[usize::from(own.place)].low;
             own.at = Look::ReadHigh;
         }
     }

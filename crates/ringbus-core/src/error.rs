@@ -73,7 +73,7 @@ pub enum ShareError {
         /// Lines.
         producers: u32,
     },
-    /// Another process is the ring's one producer.
+    /// Another handle, of this process or another, is the ring's one producer.
     OtherProducer,
     /// Sizes that make no sense.
     Config(ConfigError),
@@ -116,7 +116,7 @@ impl fmt::Display for ShareError {
                 write!(f, "{} {fact}: {found}, not {expected}", path.display())
             }
             Self::ProducersFull { producers } => write!(f, "all {producers} producer lines are taken"),
-            Self::OtherProducer => write!(f, "another process is the ring's one producer"),
+            Self::OtherProducer => write!(f, "the ring has one producer, and another handle or process is it"),
             Self::Config(error) => error.fmt(f),
             Self::Io { what, path, errno } => {
                 write!(f, "{what} {}: {}", path.display(), std::io::Error::from_raw_os_error(*errno))

@@ -189,6 +189,9 @@ pub struct IdentityLine {
     /// UTF-8, padded with zeros.
     #[cfg(not(loom))]
     pub name: [AtomicU64; NAME_BYTES / 8],
+    /// Written by who has the entry to itself: nothing for a model to interleave.
+    #[cfg(loom)]
+    pub(crate) name: std::sync::Mutex<String>,
 }
 
 /// One consumer: four lines.

@@ -100,6 +100,14 @@ twins! {
     PadStoredPlain = "pad-stored-plain",
     /// An intent stays when the claim it was for failed.
     IntentKept = "intent-kept",
+    /// A producer or consumer that is slow is taken for dead.
+    DeathByTime = "death-by-time",
+    /// A live producer's intents are not looked at.
+    IntentsIgnored = "intents-ignored",
+    /// A dead producer's line is freed while some of its claims are not published.
+    FreedWithHoles = "freed-with-holes",
+    /// A dependent is not told that the consumer it waits for has died.
+    DeathUntold = "death-untold",
     /// A producer claims by addition and says so afterwards.
     ClaimByAddition = "claim-by-addition",
 }

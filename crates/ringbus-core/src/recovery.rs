@@ -38,10 +38,10 @@ pub fn recover_consumer(segment: &Segment, index: usize) -> bool {
     }
     let identity = &segment.consumer(index).identity;
     let (state, generation) = (identity.state.load(Ordering::Acquire), identity.generation.load(Ordering::Acquire));
-    if !matches!(state, LIVE | registry::JOINING) || segment.is_byte_held(consumer_byte(index)) {
+    if !matches!(state, LIVE | registry::JOINING) || is_alive(segment, consumer_byte(index)) {
         return false;
     }
-    if is_kept(segment, index) || !segment.take_byte(consumer_byte(index)) {
+    if is_kept(segment, index) || !seize(segment, consumer_byte(index)) {
         return false;
     }
     crash_point!("recover.consumer_byte");
@@ -56,15 +56,31 @@ pub fn recover_consumer(segment: &Segment, index: usize) -> bool {
     same
 }
 
-/// A durable consumer that is away and not too far behind.
+/// A durable consumer that is away and not too far behind. One that died before it was a consumer has nothing to keep.
 fn is_kept(segment: &Segment, index: usize) -> bool {
     let entry = segment.consumer(index);
-    if entry.identity.kind.load(Ordering::Relaxed) & DURABLE == 0 {
+    if !has_place(segment, index) {
         return false;
     }
     let limit = entry.identity.absent_limit.load(Ordering::Relaxed);
     let behind = registry::cursor(segment) - entry.sequence.get();
     limit == 0 || behind < i64::try_from(limit).unwrap_or(i64::MAX)
+}
+
+/// Whether the owner of `byte` lives, which the kernel knows.
+fn is_alive(segment: &Segment, byte: i64) -> bool {
+    segment.is_byte_held(byte) && !planted::is(Twin::DeathByTime)
+}
+
+/// Takes the byte of a dead one, which nobody else can have meanwhile.
+fn seize(segment: &Segment, byte: i64) -> bool {
+    segment.take_byte(byte) || planted::is(Twin::DeathByTime)
+}
+
+/// Whether the consumer at `index` is a durable one that has joined.
+fn has_place(segment: &Segment, index: usize) -> bool {
+    let identity = &segment.consumer(index).identity;
+    identity.state.load(Ordering::Acquire) == LIVE && identity.kind.load(Ordering::Relaxed) & DURABLE != 0
 }
 
 /// Takes the consumer at `index` out; the caller holds its byte.
@@ -74,7 +90,7 @@ fn let_go(segment: &Segment, index: usize) {
     crash_point!("recover.ungated");
     #[cfg(not(loom))]
     segment.close_watch(index);
-    if identity.kind.load(Ordering::Relaxed) & DURABLE != 0 {
+    if has_place(segment, index) {
         // Its place stays, so that it is told what it missed; it does not gate any more.
     } else if registry::dependents(segment, index) != 0 {
         identity.state.store(DEAD, Ordering::Release);
@@ -91,15 +107,26 @@ fn let_go(segment: &Segment, index: usize) {
     crash_point!("recover.consumer_woken");
 }
 
+/// Lets every consumer go whose process has died, waited for or not; the caller holds the registrar's lock.
+pub fn recover_consumers(segment: &Segment) {
+    for index in 0..MAX_CONSUMERS {
+        recover_consumer(segment, index);
+    }
+    bury(segment);
+}
+
 /// Frees the entries of the dead on which nobody depends any more; the caller holds the registrar's lock.
 pub fn bury(segment: &Segment) {
-    for index in 0..MAX_CONSUMERS {
-        if is_dead(segment, index) && registry::dependents(segment, index) == 0 {
-            segment.consumer(index).identity.state.store(FREE, Ordering::Release);
-            crash_point!("bury.free");
-            segment.registry().taken.fetch_and(!(1 << index), Ordering::AcqRel);
-            crash_point!("bury.untaken");
-        }
+    // Whoever is buried may be the last that depended on another one.
+    let is_buried = |index: &usize| is_dead(segment, *index) && registry::dependents(segment, *index) == 0;
+    while let Some(index) = (0..MAX_CONSUMERS).find(is_buried) {
+        let identity = &segment.consumer(index).identity;
+        identity.depends_on.store(0, Ordering::Relaxed);
+        crash_point!("bury.alone");
+        identity.state.store(FREE, Ordering::Release);
+        crash_point!("bury.free");
+        segment.registry().taken.fetch_and(!(1 << index), Ordering::AcqRel);
+        crash_point!("bury.untaken");
     }
 }
 
@@ -118,7 +145,7 @@ pub fn recover_producers(segment: &Segment) -> bool {
     }
     let padded = !dead.is_empty() && pad_holes(segment, &dead);
     for &line in &dead {
-        if no_hole_of(segment, line) {
+        if no_hole_of(segment, line) || planted::is(Twin::FreedWithHoles) {
             free_line(segment, line);
         }
         segment.release_byte(producer_byte(line));
@@ -130,10 +157,10 @@ pub fn recover_producers(segment: &Segment) -> bool {
 /// Takes the byte of a line whose owner has died.
 fn take_dead(segment: &Segment, line: usize) -> bool {
     let owner = &segment.producer(line).owner;
-    if owner.load(Ordering::Acquire) == 0 || segment.is_byte_held(producer_byte(line)) {
+    if owner.load(Ordering::Acquire) == 0 || is_alive(segment, producer_byte(line)) {
         return false;
     }
-    if !segment.take_byte(producer_byte(line)) {
+    if !seize(segment, producer_byte(line)) {
         return false;
     }
     crash_point!("recover.producer_byte");
@@ -221,7 +248,8 @@ fn pad(segment: &Segment, dead: &[usize], sequence: i64) -> Padded {
 /// counts as the owner: it is at work.
 fn is_covered(segment: &Segment, line: usize, sequence: i64) -> bool {
     let producer = segment.producer(line);
-    producer.owner.load(Ordering::Acquire) != 0
+    !planted::is(Twin::IntentsIgnored)
+        && producer.owner.load(Ordering::Acquire) != 0
         && producer.intents.iter().any(|intent| covers(intent, sequence))
         && segment.is_byte_held(producer_byte(line))
 }

@@ -118,7 +118,8 @@ impl Consumer {
         if state == HELD || away {
             return if segment.take_byte(consumer_byte(index)) { Ok(Some(index)) } else { Err(taken()) };
         }
-        recovery::recover_consumer(segment, index);
+        // Those that depend on a dead one may have died too.
+        recovery::recover_consumers(segment);
         if find(segment, name).is_some() { Err(taken()) } else { Ok(None) }
     }
 
@@ -430,10 +431,7 @@ fn take_entry(segment: &Segment) -> Result<usize, JoinError> {
         return Ok(index);
     }
     // The dead whom nobody waits for were not let go yet.
-    for index in 0..MAX_CONSUMERS {
-        recovery::recover_consumer(segment, index);
-    }
-    recovery::bury(segment);
+    recovery::recover_consumers(segment);
     take_free_entry(segment).ok_or(JoinError::RegistryFull)
 }
 
@@ -506,10 +504,12 @@ pub fn name_of(entry: &ConsumerEntry) -> String {
 }
 
 #[cfg(loom)]
-fn write_name(_entry: &ConsumerEntry, _name: &str) {}
+fn write_name(entry: &ConsumerEntry, name: &str) {
+    name.clone_into(&mut entry.identity.name.lock().unwrap());
+}
 
-/// Names are not modelled.
+/// The name in an entry.
 #[cfg(loom)]
-pub fn name_of(_entry: &ConsumerEntry) -> String {
-    String::new()
+pub fn name_of(entry: &ConsumerEntry) -> String {
+    entry.identity.name.lock().unwrap().clone()
 }

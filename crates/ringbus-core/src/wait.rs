@@ -186,6 +186,7 @@ impl<C: Condition> Waiter<'_, C> {
         if C::FOLLOWS
             && let Blocker::Consumer(index) = blocker
             && recovery::is_dead(self.segment, index)
+            && !planted::is(Twin::DeathUntold)
         {
             return Some(Outcome::Died(index));
         }

@@ -117,7 +117,7 @@ const SCENARIOS: &[Scenario] = &[
             "recover.consumer_woken", "recover.consumer_released",
         ],
     },
-    Scenario { name: "recover with dependents", kinds: BOTH, passings: &[1], points: &["recover.dead", "bury.free", "bury.untaken"] },
+    Scenario { name: "recover with dependents", kinds: BOTH, passings: &[1], points: &["recover.dead", "bury.alone", "bury.free", "bury.untaken"] },
     Scenario {
         name: "create",
         kinds: BOTH,

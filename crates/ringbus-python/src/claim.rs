@@ -24,6 +24,7 @@ pub struct Claim {
 
 enum State {
     New,
+    Waiting,
     Open { low: i64, high: i64, given: Given },
     Done { low: i64, high: i64 },
 }
@@ -121,7 +122,7 @@ impl Claim {
         let State::Open { low, high, .. } = *state else { return None };
         match std::mem::replace(state, State::Done { low, high }) {
             State::Open { given, .. } => Some((low, high, given)),
-            State::New | State::Done { .. } => None,
+            State::New | State::Waiting | State::Done { .. } => None,
         }
     }
 
@@ -143,7 +144,7 @@ impl Claim {
             Given::Array { array, lease, bounced } => {
                 // The array itself is held here and by the `as` variable; the lease here and by the array.
                 let kept = view::references(&array) > 2 || view::references(&lease) > 2;
-                if bounced && !kept {
+                if bounced && !kept && !self.ring.is_forked() {
                     self.copy_in(lease.get(), low);
                 }
                 // SAFETY: made by `view::array`.
@@ -187,9 +188,17 @@ impl Claim {
         match self.state.get_mut() {
             State::New => {
                 self.ring.check(py)?;
-                let high = self.ring.claim(py, self.count.unwrap_or(1), self.timeout)?;
-                self.opened(py, high)
+                // Another thread may come here while this one waits.
+                *self.state.get_mut() = State::Waiting;
+                match self.ring.claim(py, self.count.unwrap_or(1), self.timeout) {
+                    Ok(high) => self.opened(py, high),
+                    Err(error) => {
+                        *self.state.get_mut() = State::New;
+                        Err(error)
+                    }
+                }
             }
+            State::Waiting => Err(self.misused(py, "is being made by another thread")),
             State::Open { high, given: Given::Nothing, .. } => {
                 let high = *high;
                 self.opened(py, high)
@@ -209,10 +218,10 @@ impl Claim {
     ) -> PyResult<bool> {
         let _ = (error, traceback);
         let Some((low, high, given)) = self.close() else { return Err(self.misused(py, "is not open")) };
+        let kept = self.take_back(given, low);
         if let Err(forked) = self.ring.check_fork(py) {
             return if kind.is_none() { Err(forked) } else { Ok(false) };
         }
-        let kept = self.take_back(given, low);
         if !kind.is_none() {
             self.abort(low, high);
             return Ok(false);
@@ -240,7 +249,7 @@ impl Claim {
     #[getter]
     fn first(&self) -> Option<i64> {
         match self.state.get_mut() {
-            State::New => None,
+            State::New | State::Waiting => None,
             State::Open { low, .. } | State::Done { low, .. } => Some(*low),
         }
     }
@@ -249,7 +258,7 @@ impl Claim {
     #[getter]
     fn last(&self) -> Option<i64> {
         match self.state.get_mut() {
-            State::New => None,
+            State::New | State::Waiting => None,
             State::Open { high, .. } | State::Done { high, .. } => Some(*high),
         }
     }
@@ -262,12 +271,11 @@ impl Claim {
 impl Drop for Claim {
     /// A claim that was made and never left is given back; who keeps its event or array cannot write the slots any more.
     fn drop(&mut self) {
-        if self.ring.is_forked() {
-            return;
-        }
         if let Some((low, high, given)) = self.close() {
             let _ = self.take_back(given, low);
-            self.abort(low, high);
+            if !self.ring.is_forked() {
+                self.abort(low, high);
+            }
         }
     }
 }

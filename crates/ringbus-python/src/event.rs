@@ -252,14 +252,14 @@ unsafe extern "C" fn event_init(
             }
         };
         let pointers: Vec<_> = values.iter().map(Bound::as_ptr).collect();
-        if schema
-            .fill(py, data_of(event), pointers.as_ptr(), names.as_ptr())
-            .is_ok()
-        {
-            0
-        } else {
-            -1
+        // Converted first: a conversion may run Python code after which the event's data are elsewhere.
+        let mut converted = vec![0_u64; schema.event_bytes.div_ceil(8)];
+        let scratch = converted.as_mut_ptr().cast::<u8>();
+        if schema.fill(py, scratch, pointers.as_ptr(), names.as_ptr()).is_err() {
+            return -1;
         }
+        ptr::copy_nonoverlapping(scratch, data_of(event), schema.event_bytes);
+        0
     }
 }
 

@@ -209,18 +209,43 @@ impl Field {
         // SAFETY: the field lies inside the event (checked when the schema was made); the rest is the caller's promise.
         unsafe {
             let place = event.add(self.offset);
+            if self.write_at_once(place, value) { Ok(()) } else { self.write_any(py, place, value) }
+        }
+    }
+
+    /// Writes what needs no conversion, and so runs no Python code; false for everything else.
+    #[inline(always)]
+    unsafe fn write_at_once(&self, place: *mut u8, value: *mut ffi::PyObject) -> bool {
+        // SAFETY: `place` has room for the field, `value` is alive.
+        unsafe {
             if self.kind == Kind::F64 && ffi::PyFloat_CheckExact(value) != 0 {
                 place.cast::<f64>().write_unaligned(ffi::PyFloat_AS_DOUBLE(value));
-                return Ok(());
+                return true;
             }
-            if self.kind == Kind::Text
-                && let Some(written) = self.written.get_mut()
-                && written.write(place, self.size, value)
-            {
-                return Ok(());
-            }
-            self.write_any(py, place, value)
+            self.kind == Kind::Text
+                && self.written.get_mut().as_ref().is_some_and(|written| written.write(place, self.size, value))
         }
+    }
+
+    /// Converts `value` first and looks for the event's data after that: a conversion may run Python code that ends the
+    /// claim, and then the data are elsewhere.
+    #[inline(never)]
+    unsafe fn assign(&self, py: Python<'_>, event: *mut ffi::PyObject, value: *mut ffi::PyObject) -> Written {
+        const WORDS: usize = 8;
+        let (mut small, mut large) = ([0_u64; WORDS], Vec::new());
+        let scratch = if self.size <= WORDS * 8 {
+            small.as_mut_ptr()
+        } else {
+            large.resize(self.size.div_ceil(8), 0_u64);
+            large.as_mut_ptr()
+        };
+        let scratch = scratch.cast::<u8>();
+        // SAFETY: the scratch takes the field, and the event is alive with the field inside it.
+        unsafe {
+            self.write_any(py, scratch, value)?;
+            ptr::copy_nonoverlapping(scratch, data_of(event).add(self.offset), self.size);
+        }
+        Ok(())
     }
 
     /// Writes what is not a float for a field of floats.
@@ -1132,7 +1157,7 @@ pub unsafe extern "C" fn set_field(
             raise(py, "SchemaError", (fact, "assign its default instead"));
             return -1;
         }
-        if field.write(py, data_of(event), value).is_ok() {
+        if field.write_at_once(data_of(event).add(field.offset), value) || field.assign(py, event, value).is_ok() {
             0
         } else {
             -1

@@ -36,9 +36,10 @@ impl Poller {
         Ok(())
     }
 
-    /// The sequence of the next event of a type it takes, if one is readable.
+    /// The sequence of the next event of a type it takes, if one is readable. Gives up after a ring of others: who asks
+    /// looks at time-outs and signals before it goes on.
     fn seek(&self, py: Python<'_>) -> PyResult<Option<i64>> {
-        loop {
+        for _ in 0..=self.reader.ring.segment.capacity() {
             let next = self.next.get();
             if next > self.readable.get() {
                 match self.reader.poll(next) {
@@ -62,6 +63,7 @@ impl Poller {
                 Err(lapped) => self.next.set(self.reader.lapped(next, lapped)),
             }
         }
+        Ok(None)
     }
 
     /// Whether there is an event at `sequence`, of a type it takes. Where this consumer does not gate, the slot is
@@ -133,6 +135,7 @@ impl Poller {
                 return Ok(false);
             }
             let outcome = self.reader.wait(py, self.next.get(), timeout)?;
+            py.check_signals()?;
             if let Outcome::Died(index) = outcome {
                 return Err(self.reader.died(py, index));
             }
@@ -241,6 +244,8 @@ impl Poller {
         if most == 0 || !self.wait_some(py, enter::deadline(py, timeout)?)? {
             return Ok(events);
         }
+        // No more than a ring of them was ever there, whatever the words of a segment say.
+        let most = most.min(self.reader.ring.segment.capacity() as usize);
         while events.len() < most {
             let Some(event) = self.take_one(py)? else { break };
             events.push(event);

@@ -123,7 +123,13 @@ impl Processor {
             return Err(errors::error(py, "ClaimError", (fact, "let the handler return first")));
         }
         self.busy.set(true);
+        if self.reader.is_gating() {
+            self.ring().set_handling(true);
+        }
         let done = self.batch_unguarded(py);
+        if self.reader.is_gating() {
+            self.ring().set_handling(false);
+        }
         self.busy.set(false);
         self.in_hand.set(NONE_IN_HAND);
         done
@@ -451,6 +457,7 @@ impl Processor {
         let callable = self.callable.as_ptr();
         // SAFETY: attached; the callable is alive as long as `self`.
         let call = unsafe { call::function_of(callable) };
+        let end = self.last_taken(py, first, last);
         let mut events = 0;
         for sequence in first..=last {
             if self.reader.alert.is_raised() {
@@ -467,7 +474,7 @@ impl Processor {
             }
             self.in_hand.set(sequence);
             self.reader.count_latency(slot, self.reader.now());
-            if self.call_event::<false>(py, call, sequence, slot, sequence == last) == Flow::Stop {
+            if self.call_event::<false>(py, call, sequence, slot, sequence == end) == Flow::Stop {
                 return Err((events, sequence - 1));
             }
             events += 1;
@@ -647,6 +654,7 @@ impl Processor {
 
     fn run_until_halted(&self, py: Python<'_>) -> PyResult<()> {
         while !self.reader.alert.is_raised() {
+            let events = self.reader.events();
             match self.batch(py)? {
                 None => break,
                 Some(0) => {
@@ -661,6 +669,8 @@ impl Processor {
                         break;
                     }
                 }
+                // No handler was called: nothing has let other threads run.
+                Some(_) if self.reader.events() == events => py.detach(std::thread::yield_now),
                 Some(_) => {}
             }
         }
@@ -705,7 +715,8 @@ impl Processor {
     fn new(py: Python<'_>, ring: Py<RingHandle>, reader: ReaderFacts<'_>, handler: HandlerFacts<'_>) -> PyResult<Self> {
         let share = share(py, &ring.get().ring, &handler)?;
         enter::deadline(py, handler.timeout)?;
-        let timeout = handler.timeout.map(Duration::from_secs_f64);
+        // A time that no clock reaches is none.
+        let timeout = handler.timeout.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
         if handler.batch && ring.get().ring.objects.is_some() {
             let fact = format!("{:?} is a batch handler, and {} holds objects", reader.name, ring.get().ring.label);
             return Err(errors::error(py, "ConfigurationError", (fact, "take the objects one by one")));

@@ -267,11 +267,17 @@ impl Publisher {
 
     fn publish_one<const TRY: bool>(&self, py: Python<'_>, value: &Bound<'_, PyAny>) -> Result<bool, Refused> {
         if let Some(kind) = self.ring.kind_of(value.get_type().as_any()) {
-            // SAFETY: an event of one of the ring's types has the bytes of its schema.
-            return unsafe {
-                let bytes = self.ring.kinds[kind].schema.event_bytes;
-                self.send::<TRY>(py, event::data_of(value.as_ptr()), kind, bytes)
+            // By way of a scratch event: while this waits for a slot, others may change the instance or move its data.
+            let bytes = self.ring.kinds[kind].schema.event_bytes;
+            let mut buffer = self.borrow_buffer(bytes);
+            let scratch = buffer.as_mut_ptr().cast::<u8>();
+            // SAFETY: an event of one of the ring's types has the bytes of its schema, and the buffer takes them.
+            let sent = unsafe {
+                ptr::copy_nonoverlapping(event::data_of(value.as_ptr()), scratch, bytes);
+                self.send::<TRY>(py, scratch, kind, bytes)
             };
+            self.pool.get_mut().push(buffer);
+            return sent;
         }
         if is_translator(value) {
             let kind = self.ring.only_kind(py, "publish")?;

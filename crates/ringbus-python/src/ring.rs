@@ -117,6 +117,8 @@ pub struct Ring {
     pub orphans: GilCell<Vec<ringbus_core::Consumer>>,
     /// Whether other processes may take part.
     pub shared: bool,
+    /// The threads that are inside a handler of this ring.
+    handling: GilCell<Vec<libc::pthread_t>>,
     /// What ends the waits of pollers when the ring closes.
     closing: GilCell<Vec<Alert>>,
     state: AtomicU32,
@@ -171,6 +173,8 @@ impl Ring {
                 error.set_traceback(py, traceback.as_ref().map(|traceback| traceback.bind(py).clone()));
                 error
             }
+            // A broken peer may have written that the ring is gone, and taken it back since.
+            None if self.shared => errors::error(py, "RingReplacedError", (self.label.as_str(),)),
             None => PyRuntimeError::new_err("the ring failed"),
         }
     }
@@ -321,6 +325,28 @@ impl Ring {
         Ok(self.poll_claim(count))
     }
 
+    /// Says that this thread is inside a handler, or, at the end of it, not any more.
+    pub fn set_handling(&self, inside: bool) {
+        // SAFETY: takes nothing and cannot fail.
+        let thread = unsafe { libc::pthread_self() };
+        let handling = self.handling.get_mut();
+        if inside {
+            handling.push(thread);
+        } else if let Some(place) = handling.iter().rposition(|&other| other == thread) {
+            handling.swap_remove(place);
+        }
+    }
+
+    /// Refuses to wait for free slots inside a handler that holds them up itself.
+    fn check_handling(&self, py: Python<'_>) -> PyResult<()> {
+        // SAFETY: takes nothing and cannot fail.
+        if !self.handling.get_mut().contains(&unsafe { libc::pthread_self() }) {
+            return Ok(());
+        }
+        let fact = format!("{} is full, and a handler of its own would wait for itself to go on", self.label);
+        Err(errors::error(py, "ClaimError", (fact, "use try_publish in a handler, or another ring")))
+    }
+
     fn check_claim(&self, count: i64) -> Result<(), ClaimError> {
         match self.producers.get_mut() {
             Producers::Multi(sequencer) => sequencer.check(count),
@@ -331,6 +357,7 @@ impl Ring {
     #[cold]
     fn claim_slowly(&self, py: Python<'_>, count: i64, timeout: Option<f64>) -> PyResult<i64> {
         let deadline = enter::deadline(py, timeout)?;
+        self.check_handling(py)?;
         loop {
             let claimed = self.is_single().then(|| self.claimed());
             let outcome = enter::wait(py, deadline, |until| {
@@ -705,6 +732,7 @@ impl RingHandle {
             open_claim: GilCell::new(false),
             alert: Alert::default(),
             orphans: GilCell::new(Vec::new()),
+            handling: GilCell::new(Vec::new()),
             closing: GilCell::new(Vec::new()),
             state: AtomicU32::new(0),
             generation: fork::generation(),

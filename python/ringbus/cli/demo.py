@@ -1,4 +1,4 @@
-"""`ringbus demo`: a trading pipeline on a real tape, checked against a plain loop and beside `queue.Queue`."""
+"""`ringbus demo`: a trading pipeline on a real tape, checked against a plain loop and beside queues."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from ringbus.cli.app import BAD_USAGE, FAILED, complain
 from ringbus.demo.events import Limits
 from ringbus.demo.feed import load
 from ringbus.demo.plot import draw
+from ringbus.demo.processes import KILLABLE
 from ringbus.demo.progress import Progress
 from ringbus.demo.report import bad_input, document, table
 from ringbus.demo.run import Demo, Outcome
@@ -41,9 +42,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--speed", metavar="10x", type=speed, help="replay by the tape's own clock, this many times as fast")
     add("--limit", metavar="N", type=count, help="take the first N trades and quotes only")
     add("--threads", choices=("each", "1"), default="each", help="a thread for each consumer (default), or one for all")
+    add("--processes", action="store_true", help="a process each for book, bars and risk")
+    add("--kill", choices=KILLABLE, help="with --processes: kill one in the middle (SIGKILL); it is started again")
     add("--strict", action="store_true", help="stop at the first line that cannot be read, or an early end")
     add("--plot", metavar="FILE.svg", type=Path, help="draw price, bars and latency")
-    add("--no-queue", action="store_true", help="leave out the same pipeline on queue.Queue")
+    add("--no-queue", action="store_true", help="leave out the same pipeline on queues")
     add("--json", action="store_true", help="write one JSON document instead of the table")
 
 
@@ -92,20 +95,39 @@ def run(arguments: argparse.Namespace) -> int:
     Returns:
         The exit code.
     """
-    if arguments.plot and not arguments.plot.absolute().parent.is_dir():
-        return complain(f"--plot {arguments.plot}: there is no folder {arguments.plot.parent}", BAD_USAGE)
-    if arguments.plot and arguments.plot.is_dir():
-        return complain(f"--plot {arguments.plot}: is a folder: name a file in it", BAD_USAGE)
+    if fault := _misuse(arguments):
+        return complain(fault, BAD_USAGE)
     try:
         tape, feed = _load(arguments)
     except FeedError as error:
         return complain(str(error), BAD_USAGE)
     except KeyboardInterrupt:
         return complain("interrupted while the tape was read: nothing was run", FAILED)
-    outcome = Outcome(tape, feed, arguments.speed, one_thread=arguments.threads == "1")
+    outcome = Outcome(
+        tape,
+        feed,
+        arguments.speed,
+        one_thread=arguments.threads == "1",
+        processes=arguments.processes,
+        kill=arguments.kill,
+    )
     Demo(outcome, Limits.of(tape), sys.stderr).run(with_queue=not arguments.no_queue)
     _say(outcome, as_json=arguments.json)
     return max(outcome.exit_code, _plot(outcome, arguments.plot) if arguments.plot else 0)
+
+
+def _misuse(arguments: argparse.Namespace) -> str:
+    """What is wrong with the arguments together; empty when nothing is."""
+    plot = arguments.plot
+    if plot and not plot.absolute().parent.is_dir():
+        return f"--plot {plot}: there is no folder {plot.parent}"
+    if plot and plot.is_dir():
+        return f"--plot {plot}: is a folder: name a file in it"
+    if arguments.kill and not arguments.processes:
+        return "--kill: there is no process to kill: add --processes"
+    if arguments.processes and arguments.threads == "1":
+        return "--threads 1: the consumers have a process each with --processes: leave one out"
+    return ""
 
 
 def _load(arguments: argparse.Namespace) -> tuple[Tape, FeedReport]:

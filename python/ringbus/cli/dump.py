@@ -33,7 +33,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_name(parser)
     parser.add_argument("--count", metavar="N", type=_count, help=f"the last N (default {LINES}; with --npy all)")
     parser.add_argument("--npy", metavar="FILE", type=Path, help="write a structured array instead")
-    parser.add_argument("--type", metavar="EVENT", help="only events of this type; --npy needs it where there are several")
+    parser.add_argument(
+        "--type", metavar="EVENT", help="only events of this type; --npy needs it where there are several"
+    )
 
 
 def _count(text: str) -> int:
@@ -63,7 +65,9 @@ def run(arguments: argparse.Namespace) -> int:
             print(json.dumps({"sequence": sequence, **_described(event)}, ensure_ascii=False))
         return OK
     if len(kinds) > 1:
-        return complain(f"{arguments.name} has several event types; name one with --type: {', '.join(known)}", BAD_USAGE)
+        return complain(
+            f"{arguments.name} has several event types; name one with --type: {', '.join(known)}", BAD_USAGE
+        )
     events = [event.record() for _, event in _last(watch, kinds, arguments.count or watch.ring.capacity)]
     with arguments.npy.open("wb") as file:
         np.save(file, np.array(events, dtype=kinds[0].dtype), allow_pickle=False)

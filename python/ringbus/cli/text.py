@@ -65,13 +65,14 @@ def tree(consumers: Sequence[ConsumerView]) -> Iterator[tuple[str, ConsumerView]
 
 def _parent(consumer: ConsumerView, by_name: dict[str, ConsumerView]) -> str | None:
     """The first that it follows, unless that leads round in a circle."""
-    seen, at = {consumer.name}, consumer
-    while at.depends_on and at.depends_on[0] in by_name:
-        at = by_name[at.depends_on[0]]
-        if at.name in seen:
+    first = consumer.depends_on[0] if consumer.depends_on else None
+    seen, at = {consumer.name}, first
+    while at in by_name:
+        if at in seen:
             return None
-        seen.add(at.name)
-    return consumer.depends_on[0] if consumer.depends_on else None
+        seen.add(at)
+        at = next(iter(by_name[at].depends_on), None)
+    return first if first in by_name else None
 
 
 def _branches(

@@ -6,6 +6,7 @@ import argparse
 import contextlib
 import os
 import select
+import shutil
 import sys
 import termios
 import time
@@ -85,7 +86,7 @@ def _redraw(top: Top, every: float) -> None:
     """Draw frames on the terminal's other screen, until q is typed."""
     with _screen():
         while True:
-            width, height = os.get_terminal_size()
+            width, height = shutil.get_terminal_size()
             lines = [_cut(line, width) for line in top.frame(colour=True)][: height - 1]
             sys.stdout.write("\x1b[H" + "".join(f"{line}\x1b[0m\x1b[K\n" for line in lines) + "\x1b[J")
             sys.stdout.flush()
@@ -224,5 +225,5 @@ def _row(lead: str, before: ConsumerView, each: ConsumerView, passed: float, cap
     )
 
 
-def _marked(text: str, code: str, colour: bool) -> str:  # noqa: FBT001 (a private helper of one module)
+def _marked(text: str, code: str, colour: bool) -> str:
     return f"\x1b[{code}m{text}\x1b[0m" if colour and code else text

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import ringbus
 from ringbus.demo.events import Limits, Quote, Results, Trade
@@ -13,6 +13,7 @@ from ringbus.demo.handlers import Bars, Book, Report, Risk
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+    from ringbus.demo.processes import Delivery
     from ringbus.demo.progress import Progress
     from ringbus.demo.tape import Row
     from ringbus.statistics import ConsumerStatistics
@@ -32,6 +33,7 @@ class RingRun:
         lag: how far each consumer was behind when the last event had been published.
         consumers: their statistics after the drain.
         interrupted: whether Ctrl-C ended the publishing.
+        delivery: what the events say of how often they were handled; None where all consumers are threads.
     """
 
     results: Results
@@ -40,6 +42,7 @@ class RingRun:
     lag: Mapping[str, int]
     consumers: Mapping[str, ConsumerStatistics]
     interrupted: bool
+    delivery: Delivery | None = None
 
 
 class Pipeline:
@@ -78,9 +81,9 @@ class Pipeline:
         ring: ringbus.RingBuffer[Trade | Quote] = ringbus.RingBuffer(Trade | Quote, capacity=CAPACITY, stamp=True)
         with ring, self._group(ring) as group:
             start = time.perf_counter()
-            interrupted = self._publish(ring, rows if speed is None else paced(rows, speed))
+            interrupted = _publish(ring, rows if speed is None else paced(rows, speed))
             lag = {name: consumer.lag for name, consumer in group.statistics().consumers.items()}
-            interrupted = self._drain(group, interrupted=interrupted)
+            interrupted = drain(group, interrupted=interrupted)
             seconds = time.perf_counter() - start
             published, consumers = ring.cursor + 1, group.statistics().consumers
         self.bars.finish()
@@ -94,23 +97,6 @@ class Pipeline:
         group.add("report", self.report.take).depends_on("risk")
         return group
 
-    def _publish(self, ring: ringbus.RingBuffer[Trade | Quote], rows: Iterable[Row]) -> bool:
-        try:
-            publish(ring, rows)
-        except KeyboardInterrupt:
-            return True
-        return False
-
-    def _drain(self, group: ringbus.ConsumerGroup[Trade | Quote], *, interrupted: bool) -> bool:
-        try:
-            group.drain()
-        except KeyboardInterrupt:
-            if interrupted:
-                raise
-            group.drain()
-            return True
-        return interrupted
-
     def results(self) -> Results:
         """Return what the consumers have found so far."""
         book, risk = self.book, self.risk
@@ -118,21 +104,51 @@ class Pipeline:
         return Results(risk.events, book.position, book.cash2 // 2, book.profit2, *found)
 
 
-def publish(ring: ringbus.RingBuffer[Trade | Quote], rows: Iterable[Row]) -> None:
+def _publish(ring: ringbus.RingBuffer[Trade | Quote], rows: Iterable[Row]) -> bool:
+    try:
+        publish(ring, rows, Trade, Quote)
+    except KeyboardInterrupt:
+        return True
+    return False
+
+
+def drain(group: ringbus.ConsumerGroup[Any], *, interrupted: bool) -> bool:
+    """Wait until every consumer has handled everything, through one Ctrl-C but not two.
+
+    Args:
+        group: the consumers.
+        interrupted: whether there has been one.
+
+    Returns:
+        Whether there has been one by now.
+    """
+    try:
+        group.drain()
+    except KeyboardInterrupt:
+        if interrupted:
+            raise
+        group.drain()
+        return True
+    return interrupted
+
+
+def publish(ring: ringbus.RingBuffer[Any], rows: Iterable[Row], trade: type, quote: type) -> None:
     """Publish trades and quotes, each by its fields.
 
     Args:
         ring: the ring; a full one makes this wait for the slowest consumer.
         rows: the events, see `Tape.rows`.
+        trade: the type of the trades on the ring.
+        quote: the type of its quotes.
     """
     send = ring.publish
     for row in rows:
         if row[0]:
             _, when, price, quantity, sold = row
-            send(Trade, time=when, price=price, quantity=quantity, sold=sold)
+            send(trade, time=when, price=price, quantity=quantity, sold=sold)
         else:
             _, when, bid, bid_quantity, ask, ask_quantity = row
-            send(Quote, time=when, bid=bid, bid_quantity=bid_quantity, ask=ask, ask_quantity=ask_quantity)
+            send(quote, time=when, bid=bid, bid_quantity=bid_quantity, ask=ask, ask_quantity=ask_quantity)
 
 
 def paced(rows: Sequence[Row], speed: float) -> Iterator[Row]:

@@ -8,7 +8,7 @@ computed again from the same state to the same values; nobody further down has s
 from __future__ import annotations
 
 import functools
-import multiprocessing
+import os
 from typing import Generic
 
 from ringbus.demo.events import SECOND_NS, Limits
@@ -24,7 +24,7 @@ class Hand(Generic[S]):
     """
 
     def __init__(self, kept: Kept[S]) -> None:
-        self._kept = kept
+        self._kept: Kept[S] = kept
         self._done = kept.state.sequence
 
     def take(self, event: Trade | Quote, sequence: int, end_of_batch: bool) -> None:
@@ -34,7 +34,6 @@ class Hand(Generic[S]):
         if type(event) is Quote:
             self.quote(event)
         else:
-            assert type(event) is Trade
             self.trade(event)
         if end_of_batch:
             self.save()
@@ -45,8 +44,7 @@ class Hand(Generic[S]):
         raise NotImplementedError
 
     def quote(self, quote: Quote) -> None:
-        """Handle a quote."""
-        raise NotImplementedError
+        """Handle a quote: nothing, for a consumer of trades."""
 
     def save(self) -> None:
         """Bring the state up to date."""
@@ -121,8 +119,9 @@ class RiskHand(Hand[RiskState]):
 
     def _write(self, event: Trade | Quote) -> None:
         event.checksum = self._risk.checksum
-        event.breaches = sum(EXPOSURE if breach.rule == "exposure" else JUMP for breach in self._risk.breaches)
-        self._risk.breaches.clear()
+        if self._risk.breaches:
+            event.breaches = sum(EXPOSURE if breach.rule == "exposure" else JUMP for breach in self._risk.breaches)
+            self._risk.breaches.clear()
 
     def save(self) -> None:
         """Bring the state up to date."""
@@ -142,10 +141,7 @@ def ring_name(pid: int) -> str:
 
 def _predecessor(consumer: str, kind: type[S]) -> Kept[S]:
     """The state that the process before this one left, or the owner of the ring made."""
-    owner = multiprocessing.parent_process()
-    assert owner is not None
-    assert owner.pid is not None
-    return Kept(state_name(ring_name(owner.pid), consumer), kind)
+    return Kept(state_name(ring_name(os.getppid()), consumer), kind)
 
 
 @functools.cache

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
     from ringbus.demo.feed import FeedReport
     from ringbus.demo.pipeline import RingRun
+    from ringbus.demo.processes import Delivery
     from ringbus.demo.run import Outcome, Side
     from ringbus.demo.tape import Tape
     from ringbus.statistics import ConsumerStatistics
@@ -119,6 +121,8 @@ def table(outcome: Outcome) -> str:
     if outcome.ring is not None:
         consumers = _consumers(outcome.ring, full=outcome.speed is None)
         parts += [_speeds(outcome, outcome.ring), consumers, _found(outcome.tape, outcome.ring.results)]
+        if outcome.ring.delivery is not None:
+            parts.append(_delivery(outcome.ring.delivery, outcome.ring.published))
     parts.append(_verdict(outcome))
     return "\n\n".join(parts)
 
@@ -133,18 +137,21 @@ def _headline(outcome: Outcome) -> str:
 
 def _speeds(outcome: Outcome, ring: RingRun) -> str:
     rows = [("", "events", "seconds", "events/s"), _speed("ring", ring.published, ring.seconds)]
-    for name, side in (("queue.Queue", outcome.queue), ("plain loop", outcome.loop)):
+    for name, side in ((outcome.queue_name, outcome.queue), ("plain loop", outcome.loop)):
         if side is not None:
             rows.append(_speed(name, side.results.events, side.seconds))
     lines = [*columns(rows), _threads(outcome)]
     if outcome.queue is not None:
-        lines.append(f"The ring is {_ratio(ring, outcome.queue):.1f} x as fast as queue.Queue.")
+        lines.append(f"The ring is {_ratio(ring, outcome.queue):.1f} x as fast as {outcome.queue_name}.")
     if outcome.queue_note:
-        lines.append(f"queue.Queue: {outcome.queue_note}.")
+        lines.append(f"{outcome.queue_name}: {outcome.queue_note}.")
     return "\n".join(lines)
 
 
 def _threads(outcome: Outcome) -> str:
+    if outcome.processes:
+        also = "" if outcome.queue is None else "; a queue for each reader, and nobody killed there"
+        return f"The feed and report in one process, book, bars and risk in one each{also}."
     consumers = "one thread for all consumers" if outcome.one_thread else "a thread for each consumer"
     return f"One producer and {consumers}{'' if outcome.queue is None else ', on the ring as with the queues'}."
 
@@ -166,6 +173,8 @@ def _consumers(ring: RingRun, *, full: bool) -> str:
         f"lag: events behind when the last one had been published; {left} after the drain.",
         "P50 to P99.9: from the publish of an event to its hand-over to the handler.",
     ]
+    if ring.delivery is not None:
+        lines.append("A process counts its own times for itself: report's are those of the whole way.")
     if full:
         lines.append(f"Most of it is the wait in the {CAPACITY:,} slots of a full ring: try --speed 10x.")
     return "\n".join(lines)
@@ -176,6 +185,25 @@ def _consumer(name: str, figures: ConsumerStatistics, lag: int) -> tuple[str, ..
     times = (latency.p50_ns, latency.p99_ns, latency.p999_ns) if latency else ()
     shown = tuple(duration(ns) for ns in times) or ("-", "-", "-")
     return name, f"{figures.events:,}", f"{figures.batches:,}", f"{figures.mean_batch:,.1f}", f"{lag:,}", *shown
+
+
+def _delivery(delivery: Delivery, published: int) -> str:
+    lines = []
+    if delivery.death is not None:
+        death, gap = delivery.death, delivery.death.gap_seconds
+        lines.append(f"killed    {death.consumer}, process {death.pid}, with SIGKILL, after {death.published:,} events")
+        lines.append(f"          {death.behind:,} behind then; {_gap(gap)}")
+        lines.append("          (the gap is part of the ring's seconds)")
+    twice = ", ".join(f"{name} {count:,}" for name, count in delivery.twice.items())
+    lines.append(f"twice     {sum(delivery.twice.values()):,} events ({twice}); each counts once in the results")
+    lines.append(f"lost      {delivery.lost:,} of {published:,} events")
+    return "\n".join(lines)
+
+
+def _gap(seconds: float | None) -> str:
+    if seconds is None:
+        return "its successor was not seen at work"
+    return f"{duration(seconds * 1e9)} until its successor was done with its first events"
 
 
 def _found(tape: Tape, results: Results) -> str:
@@ -249,6 +277,7 @@ def document(outcome: Outcome) -> dict[str, Any]:
         "tape": _tape(outcome.tape, outcome.feed),
         "speed": outcome.speed,
         "threads": 1 if outcome.one_thread else "each",
+        "processes": outcome.processes,
         "ring": outcome.ring and _ring(outcome.ring),
         "queue": outcome.queue and _side(outcome.queue),
         "queue_note": outcome.queue_note or None,
@@ -281,7 +310,10 @@ def _tape(tape: Tape, feed: FeedReport) -> dict[str, Any]:
 
 def _ring(ring: RingRun) -> dict[str, Any]:
     consumers = {name: _figures(figures, ring.lag[name]) for name, figures in ring.consumers.items()}
-    return {**_rate(ring.published, ring.seconds), "capacity": CAPACITY, "consumers": consumers}
+    found = {**_rate(ring.published, ring.seconds), "capacity": CAPACITY, "consumers": consumers}
+    if ring.delivery is not None:
+        found |= {"delivery": asdict(ring.delivery)}
+    return found
 
 
 def _side(side: Side) -> dict[str, Any]:

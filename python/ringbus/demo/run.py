@@ -1,4 +1,4 @@
-"""The whole demo: the ring, the plain loop and `queue.Queue` over one tape, one after the other."""
+"""The whole demo: the ring, the plain loop and the queues over one tape, one after the other."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 from ringbus.demo.baseline import Loop
 from ringbus.demo.pipeline import Pipeline, RingRun
+from ringbus.demo.process_queues import ProcessQueuePipeline
+from ringbus.demo.processes import ProcessPipeline
 from ringbus.demo.progress import Progress
 from ringbus.demo.queues import QueuePipeline
 
@@ -41,9 +43,11 @@ class Outcome:
         feed: how reading it went.
         speed: how many times as fast as its own clock it was replayed; None: as fast as possible.
         one_thread: whether one thread runs all consumers; otherwise each has its own.
+        processes: whether book, bars and risk have a process each.
+        kill: whose process is killed in the middle.
         ring: the run on the ring.
         loop: the plain loop over the events that were published.
-        queue: the run on queue.Queue.
+        queue: the run on queue.Queue, or on multiprocessing.Queue.
         queue_note: why there is none.
         interrupted: what Ctrl-C came into: "ring", "loop" or "queue".
     """
@@ -52,11 +56,23 @@ class Outcome:
     feed: FeedReport
     speed: float | None = None
     one_thread: bool = False
+    processes: bool = False
+    kill: str | None = None
     ring: RingRun | None = None
     loop: Side | None = None
     queue: Side | None = None
     queue_note: str = ""
     interrupted: str | None = None
+
+    @property
+    def queue_name(self) -> str:
+        """Which queues the ring is beside."""
+        return "multiprocessing.Queue" if self.processes else "queue.Queue"
+
+    @property
+    def lost(self) -> int:
+        """Events that not every consumer has handled, as far as the run tells."""
+        return self.ring.delivery.lost if self.ring and self.ring.delivery else 0
 
     @property
     def differences(self) -> dict[str, tuple[str, ...]]:
@@ -65,14 +81,14 @@ class Outcome:
             return {}
         found = {"ring": self.ring.results.differences(self.loop.results)}
         if self.queue is not None:
-            found["queue.Queue"] = self.queue.results.differences(self.loop.results)
+            found[self.queue_name] = self.queue.results.differences(self.loop.results)
         return found
 
     @property
     def exit_code(self) -> int:
-        """0 when the run was whole and all results are equal, else 1."""
+        """0 when the run was whole, nothing was lost and all results are equal, else 1."""
         differences = self.differences
-        whole = self.interrupted is None and "ring" in differences
+        whole = self.interrupted is None and "ring" in differences and not self.lost
         return 0 if whole and not any(differences.values()) else 1
 
 
@@ -94,7 +110,7 @@ class Demo:
         """Run all steps, or as many as Ctrl-C leaves time for.
 
         Args:
-            with_queue: also run the pipeline on queue.Queue.
+            with_queue: also run the pipeline on queues.
 
         Returns:
             The outcome.
@@ -137,7 +153,7 @@ class Demo:
         self.outcome.queue_note = self._why_no_queue(with_queue=with_queue)
         if self.outcome.queue_note:
             return
-        progress = Progress(self._stream, "queue.Queue", "events", len(rows))
+        progress = Progress(self._stream, self.outcome.queue_name, "events", len(rows))
         try:
             self.outcome.queue = Side(*self._queues(progress).run(rows))
         except BaseException:
@@ -146,10 +162,14 @@ class Demo:
             raise
         progress.done(len(rows))
 
-    def _pipeline(self, progress: Progress) -> Pipeline:
+    def _pipeline(self, progress: Progress) -> Pipeline | ProcessPipeline:
+        if self.outcome.processes:
+            return ProcessPipeline(self._limits, progress, self.outcome.kill)
         return Pipeline(self._limits, progress, one_thread=self.outcome.one_thread)
 
-    def _queues(self, progress: Progress) -> QueuePipeline:
+    def _queues(self, progress: Progress) -> QueuePipeline | ProcessQueuePipeline:
+        if self.outcome.processes:
+            return ProcessQueuePipeline(self._limits, progress)
         return QueuePipeline(self._limits, progress, one_thread=self.outcome.one_thread)
 
     def _why_no_queue(self, *, with_queue: bool) -> str:

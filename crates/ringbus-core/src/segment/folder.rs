@@ -86,6 +86,18 @@ pub fn fifo_path(path: &Path, entry: usize, watch: u64) -> PathBuf {
     path.with_file_name(format!(".{name}.{entry}.{watch:016x}{FIFO}"))
 }
 
+/// The ring and the instance that a lock file of this name is for.
+pub fn ring_of_lock(file: &str) -> Option<(&str, u64)> {
+    let (ring, instance) = file.strip_prefix('.')?.strip_suffix(LOCK)?.rsplit_once('.')?;
+    Some((ring, u64::from_str_radix(instance, 16).ok()?))
+}
+
+/// The ring that a fifo of this name is for.
+pub fn ring_of_fifo(file: &str) -> Option<&str> {
+    let (rest, _watch) = file.strip_prefix('.')?.strip_suffix(FIFO)?.rsplit_once('.')?;
+    Some(rest.rsplit_once('.')?.0)
+}
+
 /// A name that nobody else uses, for a file that is not complete yet.
 pub fn unfinished_path(path: &Path, instance: u64) -> PathBuf {
     path.with_file_name(format!("{UNFINISHED}{}-{instance:016x}", std::process::id()))

@@ -18,6 +18,8 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 const PRESENCE: i64 = 0;
 const REGISTRAR: i64 = 1;
+/// How often a lock file may be swept away under who opens it.
+const SWEEPS: usize = 1000;
 
 /// A ring's hold on its lock file.
 pub struct Locks {
@@ -64,17 +66,37 @@ impl Locks {
             *holders += 1;
             return Ok(Self { shared: Some(Arc::clone(file)) });
         }
-        let file = open_file(path, true)?;
-        let identity = identity_of_file(&file).ok_or_else(|| ShareError::last("looking at", path))?;
-        crash_point!("attach.opened");
-        if present && !set(&file, libc::F_RDLCK, PRESENCE) {
-            return Err(ShareError::last("locking", path));
-        }
-        crash_point!("attach.present");
+        let (file, identity) = Self::open_new(path, present)?;
         let shared = Arc::new(LockFile { file, identity, process: std::process::id(), held: Mutex::default() });
         // What a fork left in the place is kept open for ever: closing it is the child's right, and harmless.
         table.insert(identity, (Arc::clone(&shared), 1));
         Ok(Self { shared: Some(shared) })
+    }
+
+    /// Opens the file that this process has not open; again, when a sweep takes it away meanwhile.
+    fn open_new(path: &Path, present: bool) -> Result<(OwnedFd, (u64, u64)), ShareError> {
+        for _ in 0..SWEEPS {
+            let file = open_file(path, true)?;
+            let identity = identity_of_file(&file).ok_or_else(|| ShareError::last("looking at", path))?;
+            crash_point!("attach.opened");
+            let locked = !present || set(&file, libc::F_RDLCK, PRESENCE);
+            crash_point!("attach.present");
+            if locked && identity_of(path) == Some(identity) {
+                return Ok((file, identity));
+            }
+            std::thread::yield_now();
+        }
+        Err(ShareError::last("locking", path))
+    }
+
+    /// Removes the lock file at `path`, which belongs to no ring, unless somebody is about to make its ring.
+    pub fn remove_orphan(path: &Path) -> bool {
+        let mut table = table();
+        if known(&mut table, path).is_some() {
+            return false;
+        }
+        // Not open in this process: opening and closing it drops no lock of ours.
+        open_file(path, false).is_ok_and(|file| set(&file, libc::F_WRLCK, PRESENCE) && std::fs::remove_file(path).is_ok())
     }
 
     /// Whether anybody, this process too, is attached to the ring of the lock file at `path`.

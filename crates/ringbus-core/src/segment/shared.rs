@@ -259,19 +259,32 @@ pub fn unlink(path: &Path, instance: u64) -> Result<(), ShareError> {
     Ok(())
 }
 
-/// Removes what processes that died while they built a ring left in the folder.
+/// Removes what the dead left in the folder: rings that they did not complete, lock files and fifos of no ring.
 ///
 /// # Errors
 /// The folder cannot be read.
 pub fn sweep() -> Result<usize, ShareError> {
     let folder = folder::folder()?;
     let entries = std::fs::read_dir(&folder).map_err(|error| ShareError::io("reading", &folder, &error))?;
-    let stale = entries.filter_map(Result::ok).filter(|entry| {
-        let name = entry.file_name().to_string_lossy().into_owned();
-        let builder = name.strip_prefix(".new-").and_then(|rest| rest.split('-').next()).and_then(|pid| pid.parse().ok());
-        builder.is_some_and(|pid: i32| !Path::new(&format!("/proc/{pid}")).exists())
-    });
-    Ok(stale.filter(|entry| std::fs::remove_file(entry.path()).is_ok()).count())
+    let paths = entries.filter_map(Result::ok).map(|entry| entry.path());
+    Ok(paths.filter(|path| sweep_file(path)).count())
+}
+
+fn sweep_file(path: &Path) -> bool {
+    let name = path.file_name().map_or(String::new(), |name| name.to_string_lossy().into_owned());
+    if let Some(builder) = name.strip_prefix(".new-").and_then(|rest| rest.split('-').next()) {
+        let is_gone = builder.parse().is_ok_and(|pid: i32| !Path::new(&format!("/proc/{pid}")).exists());
+        return is_gone && std::fs::remove_file(path).is_ok();
+    }
+    if let Some((ring, instance)) = folder::ring_of_lock(&name) {
+        let is_orphan = match Found::open(ring, true) {
+            Ok(found) => found.instance != instance,
+            Err(error) => matches!(error, ShareError::NotFound { .. }),
+        };
+        return is_orphan && Locks::remove_orphan(path);
+    }
+    let ring = folder::ring_of_fifo(&name);
+    ring.is_some_and(|ring| matches!(Found::open(ring, true), Err(ShareError::NotFound { .. }))) && std::fs::remove_file(path).is_ok()
 }
 
 fn create(path: &Path) -> Result<OwnedFd, ShareError> {

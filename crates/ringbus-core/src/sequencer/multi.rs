@@ -193,6 +193,8 @@ struct Line {
     open: u32,
     /// Where the claims of those in use begin.
     lows: [i64; INTENTS],
+    /// Whose it is: a child made by fork has a copy that means nothing.
+    process: u32,
 }
 
 impl Line {
@@ -201,7 +203,7 @@ impl Line {
         for looked_for_the_dead in [false, true] {
             let free = (0..producers as usize).find(|&index| Self::take_free(segment, index));
             if let Some(index) = free {
-                return Ok(Self { segment: Arc::clone(segment), index, open: 0, lows: [0; INTENTS] });
+                return Ok(Self { segment: Arc::clone(segment), index, open: 0, lows: [0; INTENTS], process: std::process::id() });
             }
             if !looked_for_the_dead {
                 recovery::recover_producers(segment);
@@ -269,6 +271,9 @@ impl Line {
 impl Drop for Line {
     /// Open claims stay announced: who recovers makes Pads of them.
     fn drop(&mut self) {
+        if self.process != std::process::id() {
+            return;
+        }
         if self.open == 0 && !crash::has_died() {
             self.words().owner.store(0, Ordering::Release);
             crash_point!("exit.owner");

@@ -17,6 +17,8 @@ pub struct SingleProducerSequencer {
     next: i64,
     /// A sequence that every consumer that gates has reached; only ever too low.
     gate: i64,
+    /// The process that holds the byte of the one producer, in a shared segment.
+    process: Option<u32>,
 }
 
 impl SingleProducerSequencer {
@@ -25,7 +27,7 @@ impl SingleProducerSequencer {
         let next = sane(segment.cursor().published.load(Ordering::Acquire));
         let capacity = segment.capacity();
         let gate = segment.before_start();
-        Self { segment, capacity, next, gate: gate.max(next - capacity) }
+        Self { segment, capacity, next, gate: gate.max(next - capacity), process: None }
     }
 
     /// The one producer of `segment`, which may be a shared one: no other process can be it meanwhile.
@@ -37,7 +39,9 @@ impl SingleProducerSequencer {
             return Err(ShareError::OtherProducer);
         }
         crash_point!("enter.single");
-        Ok(Self::new(segment))
+        let mut sequencer = Self::new(segment);
+        sequencer.process = sequencer.segment.is_shared().then(std::process::id);
+        Ok(sequencer)
     }
 
     /// The highest sequence published.
@@ -59,6 +63,14 @@ impl SingleProducerSequencer {
             return Err(slowest.map_or(Blocker::Cursor, Blocker::Consumer));
         }
         Ok(())
+    }
+}
+
+impl Drop for SingleProducerSequencer {
+    fn drop(&mut self) {
+        if self.process == Some(std::process::id()) {
+            self.segment.release_byte(SINGLE_PRODUCER_BYTE);
+        }
     }
 }
 

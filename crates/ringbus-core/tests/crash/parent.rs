@@ -137,11 +137,12 @@ impl Survivor {
         self.prepare(scenario)?;
         let consumes = matches!(scenario, "consume" | "consume durably") || scenario.starts_with("come back");
         let victim = self.victim(scenario, &[("CRASH_AT", plan)])?;
-        let reader = self.read(WaitStrategy::Yielding, EVENTS);
+        let reading = consumes.then(|| self.read(WaitStrategy::Yielding, EVENTS));
         // What wakes the victim from time to time: it sleeps whenever it has caught up.
         let early = if consumes { self.feed(&victim, plan)? } else { 0 };
         let said = victim.until_killed()?;
         let begin = Instant::now();
+        let reader = reading.unwrap_or_else(|| self.read(WaitStrategy::BLOCKING, EVENTS));
         let durable = self.durable_place()?;
         match durable {
             Some(place) => self.finish_with_a_place(reader, &said, place, early)?,
@@ -403,7 +404,12 @@ fn clean_up(name: &str) -> Fact<()> {
     drop(segment);
     shared::sweep().map_err(text)?;
     let entries = std::fs::read_dir(folder::folder().map_err(text)?).map_err(text)?;
-    let left: Vec<String> = entries.filter_map(Result::ok).map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
+    let own = format!(".{name}.");
+    let left: Vec<String> = entries
+        .filter_map(Result::ok)
+        .map(|entry| entry.file_name().to_string_lossy().into_owned())
+        .filter(|file| file == name || file.starts_with(&own) || file.starts_with(".new-"))
+        .collect();
     if left.is_empty() { Ok(()) } else { Err(format!("files left: {left:?}")) }
 }
 

@@ -21,9 +21,9 @@ pub fn check_within(preemptions: usize, model: impl Fn() + Sync + Send + 'static
     builder.check(model);
 }
 
-/// A ring of `capacity` slots.
-pub fn ring(kind: ProducerKind, capacity: u64) -> Arc<Segment> {
-    let geometry = Geometry {
+/// The sizes of a ring of `capacity` slots.
+pub fn geometry(kind: ProducerKind, capacity: u64) -> Geometry {
+    Geometry {
         capacity,
         slot_bytes: 16,
         slot_header_bytes: 0,
@@ -33,8 +33,12 @@ pub fn ring(kind: ProducerKind, capacity: u64) -> Arc<Segment> {
         producers: 1,
         schema_bytes: 0,
         schema_hash: 0,
-    };
-    Arc::new(Segment::private(geometry, &[], Memory::default()).unwrap())
+    }
+}
+
+/// A ring of `capacity` slots.
+pub fn ring(kind: ProducerKind, capacity: u64) -> Arc<Segment> {
+    Arc::new(Segment::private(geometry(kind, capacity), &[], Memory::default()).unwrap())
 }
 
 /// A ring for one producer, and that producer.
