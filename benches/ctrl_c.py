@@ -150,7 +150,7 @@ WAITS: dict[str, Wait] = {
     "group.stop": busy(lambda group: group.stop()),
     "group.join": busy(lambda group: group.join()),
     "group.halt": busy(lambda group: group.halt(), halted=True),
-    "leaving `with group`": busy(lambda group: group.__exit__(None, None, None)),
+    "leaving `with group`": busy(lambda group: group.__exit__(None, None, None), halted=True),
     "async for": subscription,
 }
 

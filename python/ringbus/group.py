@@ -732,7 +732,12 @@ class ConsumerGroup(Generic[E]):
             if other is not self and other.follows(self):
                 other.fail(PeerDiedError(runner.name, f"its group {self.name!r} has stopped"))
                 other._finish()
-        runner.leave()
+        try:
+            runner.leave()
+        except TopologyError:  # a poller, or somebody in another process
+            if not isinstance(runner, _core.Processor):
+                raise
+            runner.part()
 
     def follows(self, other: ConsumerGroup[Any]) -> bool:
         """Whether a consumer of this group depends on one of the other's, on the same ring."""

@@ -33,13 +33,13 @@ struct Space {
 pub fn explore(setting: &Setting, fault: Fault) -> Found {
     let begin = Instant::now();
     let mut space = Space { index: HashMap::default(), states: Vec::new(), from: Vec::new(), edges: Vec::new() };
-    space.add(State::first(setting), 0);
+    space.add(State::first(setting).in_order(), 0);
     let mut violation = None;
     let mut next = 0;
     while next < space.states.len() && violation.is_none() {
         let state = space.states[next];
         let wrong = state.steps(setting, fault, &mut |_, later| {
-            let later = space.add(later, next as u32);
+            let later = space.add(later.in_order(), next as u32);
             space.edges.push((later, next as u32));
         });
         violation = wrong.err().map(|(step, wrong)| (next, format!("{wrong}: {step}")));
@@ -90,7 +90,7 @@ impl Space {
             let mut step = String::new();
             let target = self.states[at as usize];
             let _ = self.states[earlier as usize].steps(setting, fault, &mut |what, later| {
-                if later == target {
+                if later.in_order() == target {
                     step = what();
                 }
             });
@@ -121,6 +121,14 @@ impl Hasher for Mixer {
 
     fn write_u8(&mut self, byte: u8) {
         self.write_u64(u64::from(byte));
+    }
+
+    fn write_i8(&mut self, byte: i8) {
+        self.write_u64(u64::from(byte as u8));
+    }
+
+    fn write_isize(&mut self, number: isize) {
+        self.write_u64(number as u64);
     }
 
     fn write_u64(&mut self, word: u64) {

@@ -18,8 +18,8 @@ const SETTINGS: &[Setting] = &[
     Setting { name: "claims of one and two, two recoverers", ring: 2, claims: &[&[2], &[1, 1]], open: 1, deaths: 1, recoverers: 2 },
     Setting { name: "two open claims a process", ring: 2, claims: &[&[1, 1], &[1, 1]], open: 2, deaths: 1, recoverers: 1 },
     Setting { name: "two open claims a process, two recoverers", ring: 2, claims: &[&[1, 1], &[1]], open: 2, deaths: 2, recoverers: 2 },
-    Setting { name: "a ring of four, claims of one and two, two open", ring: 4, claims: &[&[1, 2], &[2], &[1]], open: 2, deaths: 1, recoverers: 1 },
-    Setting { name: "a ring of four, two recoverers", ring: 4, claims: &[&[1], &[2], &[1]], open: 1, deaths: 2, recoverers: 2 },
+    Setting { name: "a ring of four, claims of one and two, two open", ring: 4, claims: &[&[1, 2], &[2]], open: 2, deaths: 1, recoverers: 1 },
+    Setting { name: "a ring of four, two recoverers", ring: 4, claims: &[&[1], &[2], &[1]], open: 1, deaths: 1, recoverers: 2 },
 ];
 
 fn main() -> ExitCode {

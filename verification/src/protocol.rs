@@ -133,7 +133,7 @@ struct Process {
 }
 
 /// Where a recoverer is.
-#[derive(Clone, Copy, Default, PartialEq, Eq, Hash, Debug)]
+#[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 enum Look {
     #[default]
     TakeLines,
@@ -151,7 +151,7 @@ enum Look {
     Dead,
 }
 
-#[derive(Clone, Copy, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 struct Recoverer {
     at: Look,
     line: u8,
@@ -244,7 +244,7 @@ impl State {
                 then(&|| format!("producer {process} dies"), next);
             }
         }
-        for recoverer in (0..setting.recoverers).filter(|&index| self.recoverers[index].at != Look::Dead) {
+        for recoverer in (0..RECOVERERS).filter(|&index| self.recoverers[index].at != Look::Dead) {
             let mut next = *self;
             let at = self.recoverers[recoverer].at;
             let what = || format!("recoverer {recoverer} {at:?} {}", self.recoverers[recoverer].sequence);
@@ -261,6 +261,18 @@ impl State {
             }
         }
         Ok(())
+    }
+
+    /// The same with the recoverers in order: which of them is which makes no difference.
+    #[must_use]
+    pub fn in_order(mut self) -> Self {
+        if self.recoverers[0] > self.recoverers[1] {
+            self.recoverers.swap(0, 1);
+            for process in self.processes.iter_mut().filter(|process| matches!(process.byte, 1 | 2)) {
+                process.byte = 3 - process.byte;
+            }
+        }
+        self
     }
 
     fn kill(&mut self, process: usize) {

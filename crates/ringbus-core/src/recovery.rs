@@ -84,7 +84,7 @@ fn has_place(segment: &Segment, index: usize) -> bool {
 }
 
 /// Takes the consumer at `index` out; the caller holds its byte.
-fn let_go(segment: &Segment, index: usize) {
+pub(crate) fn let_go(segment: &Segment, index: usize) {
     let identity = &segment.consumer(index).identity;
     segment.registry().gating.fetch_and(!(1 << index), Ordering::AcqRel);
     crash_point!("recover.ungated");

@@ -278,7 +278,19 @@ impl Consumer {
         Ok(())
     }
 
+    /// Leaves though others depend on it: they handle what it was done with, and are told then.
+    pub fn part(&self) {
+        let _registering = self.segment.registering();
+        if !self.has_left() {
+            recovery::let_go(&self.segment, self.index);
+            self.segment.release_byte(consumer_byte(self.index));
+        }
+    }
+
     fn has_left(&self) -> bool {
+        if recovery::is_dead(&self.segment, self.index) {
+            return true;
+        }
         let taken = self.segment.registry().taken.load(Ordering::Acquire) & (1 << self.index) != 0;
         !taken || self.entry().identity.generation.load(Ordering::Relaxed) != self.generation
     }

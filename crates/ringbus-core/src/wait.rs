@@ -182,7 +182,6 @@ impl<C: Condition> Waiter<'_, C> {
     /// Recovers what a dead process left, if it is time to look. The consumer that this one depends on and
     /// that has died, if that is what it waits for.
     fn look_for_the_dead(&mut self, blocker: Blocker) -> Option<Outcome<C::Output>> {
-        let next = self.next_look?;
         if C::FOLLOWS
             && let Blocker::Consumer(index) = blocker
             && recovery::is_dead(self.segment, index)
@@ -190,6 +189,7 @@ impl<C: Condition> Waiter<'_, C> {
         {
             return Some(Outcome::Died(index));
         }
+        let next = self.next_look?;
         let now = Instant::now();
         if now >= next || cfg!(loom) {
             self.next_look = Some(now + LATER_LOOKS);

@@ -169,6 +169,51 @@ const CHECKS: &[(Twin, &str, &str)] = &[
         "loom_registry",
         "a_drain_right_after_the_publish_handles_all_of_it",
     ),
+    (
+        Twin::FreedWithoutGeneration,
+        "loom_recovery",
+        "a_stale_recoverer_does_not_free_who_came_after",
+    ),
+    (
+        Twin::FreedBeforePads,
+        "loom_recovery",
+        "a_recoverer_may_die_at_each_step",
+    ),
+    (
+        Twin::PadStoredPlain,
+        "loom_recovery",
+        "two_recoverers_do_not_overwrite_the_next_lap",
+    ),
+    (
+        Twin::IntentKept,
+        "loom_recovery",
+        "a_failed_claim_does_not_hold_recovery_up",
+    ),
+    (
+        Twin::ClaimByAddition,
+        "loom_recovery",
+        "the_claim_of_a_slow_producer_is_never_padded",
+    ),
+    (
+        Twin::DeathByTime,
+        "loom_recovery",
+        "a_slow_consumer_is_not_let_go",
+    ),
+    (
+        Twin::IntentsIgnored,
+        "loom_recovery",
+        "an_open_claim_of_a_live_producer_is_left_to_it",
+    ),
+    (
+        Twin::FreedWithHoles,
+        "loom_recovery",
+        "a_line_is_not_freed_while_its_owner_has_holes",
+    ),
+    (
+        Twin::DeathUntold,
+        "loom_recovery",
+        "who_depends_on_a_dead_consumer_is_told",
+    ),
 ];
 
 /// How loom and the test harness say that a check failed; anything else that goes wrong is no proof.

@@ -836,6 +836,11 @@ impl Processor {
         self.reader.leave(py)
     }
 
+    /// Leaves the ring though others depend on it: they are told once they have handled what it was done with.
+    fn part(&self, py: Python<'_>) -> PyResult<()> {
+        self.reader.part(py)
+    }
+
     /// (count, min, mean, (p50, p90, p99, p99.9), max) of the latency in ns; None where nothing is stamped.
     fn latency(&self) -> Option<LatencyFacts> {
         self.reader.latency()

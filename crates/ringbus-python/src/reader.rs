@@ -299,7 +299,12 @@ impl Reader {
     pub fn died(&self, py: Python<'_>, index: usize) -> PyErr {
         let entry = self.ring.segment.consumer(index);
         let pid = entry.identity.pid.load(Ordering::Relaxed);
-        let how = format!("its process {pid} died at sequence {}", entry.sequence.get());
+        let at = entry.sequence.get();
+        let how = if pid == u64::from(std::process::id()) {
+            format!("it left at sequence {at}")
+        } else {
+            format!("its process {pid} died at sequence {at}")
+        };
         errors::error(py, "PeerDiedError", (registry::name_of(entry), how))
     }
 
@@ -325,6 +330,18 @@ impl Reader {
         }
         self.left.set(true);
         self.ring.let_orphans_leave();
+        self.ring.clear_done(py)
+    }
+
+    /// Leaves the ring though others depend on it.
+    pub fn part(&self, py: Python<'_>) -> PyResult<()> {
+        if self.left.get() || self.ring.check_fork(py).is_err() {
+            return Ok(());
+        }
+        if let Seat::Member(consumer) = &self.seat {
+            consumer.part();
+        }
+        self.left.set(true);
         self.ring.clear_done(py)
     }
 

@@ -127,7 +127,9 @@ impl Sequencer for MultiProducerSequencer {
             }
             // SYNC POINT: intent. Pairs with `recovery::covers`, behind a read of the cursor.
             if planted::is(Twin::ClaimByAddition) {
-                return Ok(self.take_by_addition(count));
+                let high = self.take_by_addition(count);
+                crash_point!("claim.taken");
+                return Ok(high);
             }
             let intent = self.line.as_mut().map(|line| line.announce(claimed + 1, high));
             if self.take(claimed, high) {
