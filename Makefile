@@ -61,8 +61,8 @@ $(VENV)/.built: $(VENV)/.build $(RUST_SOURCES)
 
 # -- tests ------------------------------------------------------------------------------------------------------------
 
-.PHONY: test test-rust test-python test-quick loom tsan planted stress verify
-test: build $(VENV)/.test $(VENV)/.types test-rust test-python ## all tests: the core's, then pytest
+.PHONY: test test-rust test-python test-quick crash-test loom tsan planted stress recovery-model verify
+test: build $(VENV)/.test $(VENV)/.types test-rust crash-test test-python ## all tests: the core's, then pytest
 
 test-rust: ## the core's tests in Rust
 	@tools/check-rust
@@ -98,7 +98,16 @@ tsan: ## the core's stress tests under ThreadSanitizer
 	@tools/check-rust
 	$(CORE_TESTS) --target-dir target/tsan --target $(HOST) --test 'stress*'
 
-verify: loom planted tsan ## every proof: loom, its planted twins, ThreadSanitizer
+crash-test: export RUNS ?= 1
+crash-test: ## kill a process at each step of the protocol; RUNS=20 each so many times
+	@tools/check-rust
+	$(CORE_TESTS) --target-dir target/crash --features crash-points --test crash_points
+
+recovery-model: ## every state of the recovery protocol, and of its broken variants
+	@tools/check-rust
+	cargo run --locked --quiet --package ringbus-verification --profile checked
+
+verify: recovery-model loom planted tsan ## every proof: the model, loom, its planted twins, ThreadSanitizer
 
 .PHONY: kill-test stop-test ctrl-c-test cycle-test fuzz-segment
 kill-test: build ## N=1000 random SIGKILLs under load, and the bars

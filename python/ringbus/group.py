@@ -105,6 +105,7 @@ class ConsumerGroup(Generic[E]):
         self._threads: list[threading.Thread] = []
         self._tasks: list[asyncio.Task[None]] = []
         self._alive = 0
+        self._ending = False
         self._halted = False
         self._pid = os.getpid()
         self._lock = threading.RLock()
@@ -208,12 +209,13 @@ class ConsumerGroup(Generic[E]):
 
         Raises:
             TopologyError: the name is taken or too long, or the group runs and is not dynamic.
+            PeerDiedError: a consumer of another process that it was to follow left or died meanwhile.
             ConfigurationError: a signature that no handler has, or options that do not go together.
         """
         self.ring._ring.check_fork()
         self._check_can_add(name)
         shape = shape_of(name, handler)
-        types = tuple(kinds) if kinds is not None else shape.types
+        types = self._types(name, kinds, shape)
         facts = reader_facts(
             name,
             indices(types, self.ring.event_types, f"consumer {name!r}"),
@@ -246,6 +248,13 @@ class ConsumerGroup(Generic[E]):
         consumer.upstream = self.ring._known(depends_on)
         for runner in consumer.runners:
             runner.depend_on(entries)
+        try:
+            self.ring._check_followed(depends_on, entries)
+        except PeerDiedError:
+            for runner in consumer.runners:
+                runner.depend_on(0)  # the entry of who is gone may be its own by now
+                runner.leave()
+            raise
         self._consumers[name] = consumer
         self.ring._named[name] = consumer
         if self._state == "running":
@@ -268,7 +277,20 @@ class ConsumerGroup(Generic[E]):
 
         return decorate
 
+    def _types(self, name: str, kinds: Sequence[type] | type | None, shape: Shape) -> tuple[type, ...]:
+        """The event types that a consumer takes; none stands for all."""
+        if isinstance(kinds, type):
+            return (kinds,)
+        if kinds is not None:
+            return tuple(kinds)
+        if shape.types is None and len(self.ring.event_types) > 1:
+            fact = f"the annotation of {name!r} cannot be evaluated, and the ring has several event types"
+            raise ConfigurationError(fact, "give kinds=, or import what it names")
+        return shape.types or ()
+
     def _check_can_add(self, name: str) -> None:
+        if not isinstance(name, str):
+            raise ConfigurationError(f"a consumer's name is {name!r}", "use a text")
         if self._state in ("stopped", "failed"):
             raise TopologyError(f"group {self.name!r} has stopped", "make a new group")
         if self._state != "new" and not self._dynamic:
@@ -353,11 +375,19 @@ class ConsumerGroup(Generic[E]):
             raise TopologyError(f"group {self.name!r} has started, so {consumer.name!r} cannot be connected", remedy)
         together = tuple(dict.fromkeys((*consumer.depends_on_names, *names)))
         self._check_graph({consumer.name: together})
+        before = self._entries_for(consumer.name, consumer.depends_on_names)
         entries = self.ring._entries(consumer.name, together)
+        for runner in consumer.runners:
+            runner.depend_on(entries)
+        try:
+            self.ring._check_followed(together, entries)
+        except PeerDiedError:
+            for runner in consumer.runners:
+                runner.depend_on(before)
+            raise
         consumer.depends_on_names = together
         consumer.upstream = self.ring._known(together)
         for runner in consumer.runners:
-            runner.depend_on(entries)
             if isinstance(runner, RemoteProcessor):
                 runner.follow(together)
 
@@ -453,7 +483,7 @@ class ConsumerGroup(Generic[E]):
         return self
 
     def _start_all(self) -> None:
-        self.ring._ring.fail(None)
+        self.ring._begin_group()
         lifecycle.running(self)
         if self._one_thread:
             self._start_one_thread()
@@ -548,7 +578,7 @@ class ConsumerGroup(Generic[E]):
         return moved
 
     def drain(self, timeout: float | None = None) -> None:
-        """Wait until every event published up to now is handled by every consumer that gates.
+        """Wait until every event published up to now is handled by every consumer; one that does not gate skips some.
 
         Args:
             timeout: the longest wait, in seconds; None waits for ever.
@@ -617,7 +647,7 @@ class ConsumerGroup(Generic[E]):
 
     def halt_soon(self) -> None:
         """Halt without waiting for it."""
-        self._halted = True
+        self._halted = self._ending = True
         self._halt_runners()
 
     def _halt_runners(self) -> None:
@@ -639,10 +669,11 @@ class ConsumerGroup(Generic[E]):
         if self._on_own_thread():
             raise ClaimError(f"group {self.name!r} cannot stop inside its own handler", "use halt() there")
         self._check_not_on_loop("stop")
-        if self._state == "manual":
+        if self._state == "manual" or self._is_behind():
             self._run_out(self.ring._ring.published())
         deadline = None if timeout is None else time.monotonic() + timeout
         laggards = self._drain(timeout) if self._state == "running" else ()
+        self._ending = True
         self._halt_runners()
         if deadline is not None and not self.join(max(_GRACE, deadline - time.monotonic())):
             # The last thread to end leaves the ring; until then its consumers hold on to their events.
@@ -652,6 +683,12 @@ class ConsumerGroup(Generic[E]):
         self.failures.raise_any()
         if laggards:
             raise WaitTimeout(f"stopping group {self.name!r}", timeout or 0.0, laggards)
+
+    def _is_behind(self) -> bool:
+        """Whether a group that never started has events to handle before it stops."""
+        target = self.ring._ring.published()
+        runners = [runner for consumer in self for runner in consumer.runners]
+        return self._state == "new" and not self._halted and any(runner.sequence < target for runner in runners)
 
     def join(self, timeout: float | None = None) -> bool:
         """Wait for the threads to end, after `halt` or a failure.
@@ -768,6 +805,9 @@ class ConsumerGroup(Generic[E]):
             self._alive -= 1
             if self._alive:
                 return
+            if self._ending or self.failures:
+                self._state = "stopped"
+                lifecycle.ended(self)
         self._leave([self._consumers[name] for name in reversed(self._check_graph({}))])
 
     # -- as a context manager -----------------------------------------------------------------------------------

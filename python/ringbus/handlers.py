@@ -53,12 +53,12 @@ class Shape:
     Attributes:
         kind: "event", "batch" or "async".
         arity: positional arguments it is called with.
-        types: the event types its annotation names; empty where it names none.
+        types: the event types its annotation names; empty where it names none, None where it cannot be evaluated.
     """
 
     kind: str
     arity: int
-    types: tuple[EventMeta, ...]
+    types: tuple[EventMeta, ...] | None
 
 
 def shape_of(name: str, handler: object) -> Shape:
@@ -104,8 +104,8 @@ def _arity(name: str, handler: Callable[..., object], most: int) -> int:
     return max(1, len(required))
 
 
-def _annotated_types(handler: Callable[..., object], function: Callable[..., object]) -> tuple[EventMeta, ...]:
-    """The event types that the annotation of the first argument names."""
+def _annotated_types(handler: Callable[..., object], function: Callable[..., object]) -> tuple[EventMeta, ...] | None:
+    """The event types that the annotation of the first argument names; None where it cannot be evaluated."""
     try:
         first = next(iter(inspect.signature(handler).parameters), None)
     except (ValueError, TypeError):
@@ -118,7 +118,7 @@ def _annotated_types(handler: Callable[..., object], function: Callable[..., obj
         try:
             annotation = typing.get_type_hints(alone).get("event")
         except (NameError, AttributeError, TypeError, SyntaxError):
-            return ()
+            return None
     return event_types(annotation)
 
 

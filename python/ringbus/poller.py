@@ -41,6 +41,12 @@ def reader_facts(
     if absent_limit is not None and (not durable or absent_limit < 1):
         fact = f"{name!r} has absent_limit={absent_limit}"
         raise ConfigurationError(fact, "use at least 1, for a durable consumer")
+    if not isinstance(name, str):
+        raise ConfigurationError(f"a consumer's name is {name!r}", "use a text")
+    if start is not None and start not in ("latest", "oldest") and not isinstance(start, int):
+        raise ConfigurationError(f"start is {start!r}", 'use "latest", "oldest" or a sequence')
+    if max_batch is not None and not isinstance(max_batch, int):
+        raise ConfigurationError(f"max_batch is {max_batch!r}", "use a whole number, at least 1, or None")
     if max_batch is not None and max_batch < 1:
         raise ConfigurationError(f"max_batch is {max_batch}", "use at least 1, or None")
     return SimpleNamespace(

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from ringbus.ring import RingBuffer
 
 _HALT = b"halt"
+_HELD = 3
+"""The state of an entry that is kept for one that has not come yet."""
 _JOIN_SECONDS = 5.0
 _KILL_SECONDS = 2.0
 
@@ -113,7 +115,8 @@ class RemoteProcessor:
         self._owner = os.getpid()
         self._connection: Connection | None = None
         self.process: multiprocessing.process.BaseProcess | None = None
-        ring._ring.hold(assignment.consumer)
+        if not any(row.name == assignment.consumer and row.state == _HELD for row in ring._rows()):
+            ring._ring.hold(assignment.consumer)
         self._index = next(row.entry for row in ring._rows() if row.name == assignment.consumer)
 
     @property

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self, overload
 import numpy as np
 
 from ringbus import _core
-from ringbus.errors import CapacityError, ConfigurationError, SchemaError, TopologyError
+from ringbus.errors import CapacityError, ConfigurationError, PeerDiedError, SchemaError, TopologyError
 from ringbus.event import Event, EventMeta
 from ringbus.generics import E, P, T
 from ringbus.group import ConsumerGroup
@@ -23,7 +23,7 @@ from ringbus.handlers import event_types, indices
 from ringbus.policies import OnError
 from ringbus.poller import EventPoller, reader_facts
 from ringbus.producer import Producer, Verbs
-from ringbus.statistics import ConsumerStatistics, RingStatistics, Row, consumer_statistics
+from ringbus.statistics import GONE, ConsumerStatistics, RingStatistics, Row, consumer_statistics
 from ringbus.subscription import Subscription
 from ringbus.waits import WaitStrategy, wait_strategy
 
@@ -184,7 +184,7 @@ class RingBuffer(Verbs[E, P]):
         ring._wait = strategy
         ring._name = name
         ring._named = weakref.WeakValueDictionary()
-        ring._failed = None
+        ring._failed = []
         ring._pid = os.getpid()
         return ring
 
@@ -220,7 +220,7 @@ class RingBuffer(Verbs[E, P]):
         ring._name = name
         ring._pid = os.getpid()
         ring._named = weakref.WeakValueDictionary()
-        ring._failed = None
+        ring._failed = []
         return ring
 
     _name: str | None
@@ -421,6 +421,12 @@ class RingBuffer(Verbs[E, P]):
         entries = self._entries(name, depends_on)
         poller: EventPoller[Any] = EventPoller(self._ring, facts)
         poller._depend_on(entries)
+        try:
+            self._check_followed(depends_on, entries)
+        except PeerDiedError:
+            poller._depend_on(0)  # the entry of who is gone may be its own by now
+            poller.close()
+            raise
         poller._upstream = self._known(depends_on)
         self._named[name] = poller
         return poller
@@ -485,15 +491,15 @@ class RingBuffer(Verbs[E, P]):
 
     def _group_failed(self, group: ConsumerGroup[Any], error: BaseException) -> None:
         """Have every later verb of a producer raise `error`."""
-        self._failed = weakref.ref(group)
+        self._failed.append((weakref.ref(group), error))
         self._ring.fail(error)
 
     def _begin_group(self) -> None:
-        """A group that starts takes back the failure of one that has stopped: its error has reached who stopped it."""
-        failed = self._failed() if self._failed is not None else None
-        if failed is None or failed.has_stopped:
-            self._failed = None
-            self._ring.fail(None)
+        """A group that starts takes back the failures of those that have stopped: the error has reached who stopped it."""
+        self._failed = [
+            (group, error) for group, error in self._failed if (known := group()) is not None and not known.has_stopped
+        ]
+        self._ring.fail(self._failed[0][1] if self._failed else None)
 
     def _entries(self, name: str, depends_on: Sequence[str]) -> int:
         """The registry entries of the consumers named, a bit each.
@@ -511,6 +517,19 @@ class RingBuffer(Verbs[E, P]):
             known = self._named.get(dependency)
             entries |= known.entries if known is not None else 1 << rows[dependency].entry
         return entries
+
+    def _check_followed(self, depends_on: Sequence[str], entries: int) -> None:
+        """Check that those whom a consumer follows from now on were there until it did: later none goes unseen.
+
+        Raises:
+            PeerDiedError: one has left or died meanwhile.
+        """
+        elsewhere = [name for name in depends_on if name not in self._named]
+        rows = {row.name: row for row in self._rows()} if elsewhere else {}
+        for name in elsewhere:
+            row = rows.get(name)
+            if row is None or row.state in GONE or not entries & 1 << row.entry:
+                raise PeerDiedError(name, "it left or died at the moment when it was to be followed")
 
     def _is_taken(self, name: str) -> bool:
         """Whether a consumer of this name takes part, as a whole or by its workers."""

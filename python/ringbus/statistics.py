@@ -99,6 +99,10 @@ class RingStatistics:
 _STATES = {2: "live", 3: "held"}
 
 
+GONE = (0, 4)
+"""States of a row whose consumer has left or died: free, dead."""
+
+
 class Row(NamedTuple):
     """A consumer as the core counts it."""
 

@@ -54,6 +54,11 @@ class Blocking:
 
     spins: int = 200
 
+    def __post_init__(self) -> None:
+        """Check the number."""
+        if not isinstance(self.spins, int) or not 0 <= self.spins < 1 << 31:
+            raise ConfigurationError(f"spins is {self.spins!r}", "use a whole number, at least 0")
+
     def facts(self) -> tuple[str, float, float]:
         """The name and two numbers, for the core."""
         return "blocking", float(self.spins), 0.0

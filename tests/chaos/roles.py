@@ -231,7 +231,10 @@ def consumer(
     handle = ringbus.attach(ring, Beat, wait=PATIENCE, read_only=read_only)
     one, rows = _handlers(Ledger(folder(ring) / f"seen-{name}-{life}"), echo)
     group = handle.consumer_group(f"{name}-{life}", at_exit="halt")
-    group.add(name, rows if batch else one, gating=not read_only, **options)
+    try:
+        group.add(name, rows if batch else one, gating=not read_only, **options)
+    except ringbus.PeerDiedError:
+        return PEER_DIED
     group.start()
     return _until_stopped(group, stop)
 

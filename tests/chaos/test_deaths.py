@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import signal
 from collections.abc import Iterator
 from typing import Any
@@ -113,3 +114,40 @@ def test_the_dead_leave_room_in_the_registry_though_nobody_waits_for_them(shared
         assert [row.name for row in ring._rows()] == ["reader"]
     ring.close()
     ring.unlink()
+
+
+@pytest.mark.parametrize("reused", [False, True])
+@pytest.mark.parametrize("how", ["poller", "add", "connect"])
+def test_who_dies_at_the_moment_when_it_is_to_be_followed_is_not_waited_for(
+    shared: Stage, monkeypatch: pytest.MonkeyPatch, how: str, reused: bool
+) -> None:
+    with interrupts.held_up(shared, claim=False) as (ring, _), contextlib.ExitStack() as strangers:
+        entries = ringbus.RingBuffer._entries
+        attached = ringbus.attach(ring.name, Beat)
+        group = ring.consumer_group("group")
+        follower = group.add("follower", lambda beat: None) if how == "connect" else None
+
+        def and_then_it_dies(self: interrupts.Ring, name: str, depends_on: Any) -> int:
+            monkeypatch.undo()
+            found = entries(self, name, depends_on)
+            kill_the_other(shared)
+            self.recover()
+            if reused:
+                strangers.enter_context(attached.poller("stranger"))
+            return found
+
+        monkeypatch.setattr(ringbus.RingBuffer, "_entries", and_then_it_dies)
+        with pytest.raises(ringbus.PeerDiedError, match="'other' is gone"):
+            if how == "poller":
+                ring.poller("reader", depends_on=["other"])
+            elif how == "add":
+                group.add("reader", lambda beat: None, depends_on=["other"])
+            else:
+                assert follower is not None
+                follower.depends_on("other")
+        rest = {"follower"} if how == "connect" else set()
+        assert {row.name for row in ring._rows()} == rest | ({"stranger"} if reused else set())
+        group.halt()
+        if follower is not None:
+            group.remove("follower")
+        attached.close()

@@ -1020,16 +1020,16 @@ def test_what_a_consumer_has_done_is_counted(ring: ringbus.RingBuffer[Trade]) ->
     publish_trades(ring, 5)
     before = consumer.statistics()
     assert (before.lag, before.events, before.batches, before.mean_batch) == (5, 0, 0, 0.0)
-    group.run_once()
-    group.run_once()
+    assert group.run_once() == 5
+    publish_trades(ring, 1, first=5)
     now = consumer.statistics()
-    assert (now.name, now.sequence, now.lag, now.events, now.batches) == ("reader", 3, 1, 4, 2)
-    assert (now.mean_batch, now.waits, now.blocked_ns, now.missed) == (2.0, 0, 0, 0)
+    assert (now.name, now.sequence, now.lag, now.events, now.batches) == ("reader", 4, 1, 5, 3)
+    assert (now.mean_batch, now.waits, now.blocked_ns, now.missed) == (5 / 3, 0, 0, 0)
     assert (now.state, now.gating, now.latency) == ("live", True, None)
     assert ring.statistics().consumers["reader"] == now == group.statistics().consumers["reader"]
     group.stop()
     after = consumer.statistics()
-    assert (after.state, after.events, after.sequence, after.lag) == ("left", 5, 4, 0)
+    assert (after.state, after.events, after.sequence, after.lag) == ("left", 6, 5, 0)
     assert not ring.statistics().consumers
 
 

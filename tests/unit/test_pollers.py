@@ -414,7 +414,7 @@ def test_a_start_that_is_none_is_refused(ring: ringbus.RingBuffer[Trade], start:
 def test_require_takes_names(ring: ringbus.RingBuffer[Trade]) -> None:
     with pytest.raises(ringbus.ConfigurationError, match=r"\('risk',\)"):
         trades(8, require="risk")
-    with pytest.raises(ringbus.TopologyError, match="risk"):
+    with pytest.raises(ringbus.ConfigurationError, match="risk"):
         trades(8, require=("risk", "risk"))
 
 

@@ -12,7 +12,7 @@ use crate::planted::{self, Twin};
 use crate::registry::{self, DEAD, DURABLE, FREE, HELD, LIVE};
 use crate::segment::{Blocker, Segment, consumer_byte, producer_byte};
 use crate::sequence::sane;
-use crate::sync::Ordering;
+use crate::sync::{Ordering, store_load_barrier};
 
 /// Looks whether `blocker` waits for somebody who has died, and if so does what that one cannot do any more.
 ///
@@ -92,16 +92,20 @@ pub(crate) fn let_go(segment: &Segment, index: usize) {
     segment.close_watch(index);
     if has_place(segment, index) {
         // Its place stays, so that it is told what it missed; it does not gate any more.
-    } else if registry::dependents(segment, index) != 0 {
+    } else {
         identity.state.store(DEAD, Ordering::Release);
         crash_point!("recover.dead");
-    } else {
-        identity.depends_on.store(0, Ordering::Relaxed);
-        crash_point!("recover.alone");
-        identity.state.store(FREE, Ordering::Release);
-        crash_point!("recover.free");
-        segment.registry().taken.fetch_and(!(1 << index), Ordering::AcqRel);
-        crash_point!("recover.untaken");
+        // SYNC POINT: follow. Pairs with the barrier in `Consumer::depend_on`: who begins to follow it meanwhile is
+        // seen here, or sees that it is dead.
+        store_load_barrier();
+        if registry::dependents(segment, index) == 0 {
+            identity.depends_on.store(0, Ordering::Relaxed);
+            crash_point!("recover.alone");
+            identity.state.store(FREE, Ordering::Release);
+            crash_point!("recover.free");
+            segment.registry().taken.fetch_and(!(1 << index), Ordering::AcqRel);
+            crash_point!("recover.untaken");
+        }
     }
     segment.wake(Blocker::Consumer(index));
     crash_point!("recover.consumer_woken");

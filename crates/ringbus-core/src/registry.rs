@@ -7,7 +7,7 @@ use crate::planted::{self, Twin, barrier};
 use crate::recovery;
 use crate::segment::{Blocker, Segment, consumer_byte};
 use crate::sequence::sane;
-use crate::sync::Ordering;
+use crate::sync::{Ordering, store_load_barrier, yield_now};
 use std::sync::Arc;
 
 /// The entry is nobody's.
@@ -116,7 +116,7 @@ impl Consumer {
         let state = identity.state.load(Ordering::Acquire);
         let away = state == LIVE && identity.kind.load(Ordering::Relaxed) & DURABLE != 0;
         if state == HELD || away {
-            return if segment.take_byte(consumer_byte(index)) { Ok(Some(index)) } else { Err(taken()) };
+            return if take_place(segment, index) { Ok(Some(index)) } else { Err(taken()) };
         }
         // Those that depend on a dead one may have died too.
         recovery::recover_consumers(segment);
@@ -243,10 +243,15 @@ impl Consumer {
         Ok(())
     }
 
-    /// Makes this consumer follow those in `entries`, a bit each.
+    /// Makes this consumer follow those in `entries`, a bit each. Look afterwards whether they are still there: from
+    /// then on none of them goes unseen.
     pub fn depend_on(&self, entries: u64) {
+        // Nobody leaves or is buried meanwhile.
+        let _registering = self.segment.registering();
         self.entry().identity.depends_on.store(entries, Ordering::Release);
         crash_point!("join.depends");
+        // SYNC POINT: follow. Pairs with the barrier in `recovery::let_go`.
+        store_load_barrier();
     }
 
     /// The entries it follows, a bit each; 0 is the cursor.
@@ -284,6 +289,7 @@ impl Consumer {
         if !self.has_left() {
             recovery::let_go(&self.segment, self.index);
             self.segment.release_byte(consumer_byte(self.index));
+            crash_point!("part.byte");
         }
     }
 
@@ -434,6 +440,17 @@ pub fn dependents(segment: &Segment, index: usize) -> u64 {
         .filter(|&other| taken & (1 << other) != 0)
         .filter(|&other| segment.consumer(other).identity.depends_on.load(Ordering::Acquire) & (1 << index) != 0)
         .fold(0, |set, other| set | 1 << other)
+}
+
+/// Takes the byte of a place whose owner is away. Who looks whether that one is dead has the byte for a moment.
+fn take_place(segment: &Segment, index: usize) -> bool {
+    const LOOKS: u32 = if cfg!(loom) { 2 } else { 100 };
+    (0..LOOKS).any(|look| {
+        if look > 0 {
+            yield_now();
+        }
+        segment.take_byte(consumer_byte(index))
+    })
 }
 
 /// A free entry, whose byte this process has from here on. One that was taken by somebody who died before it said

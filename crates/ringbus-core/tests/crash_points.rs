@@ -55,7 +55,7 @@ const SCENARIOS: &[Scenario] = &[
         passings: &[1, 4, 5, 8],
         points: &["claim.stored", "publish.begun", "publish.stored", "publish.announced"],
     },
-    Scenario { name: "produce", kinds: &[Single], passings: &[1], points: &["enter.single", "abort.rewound"] },
+    Scenario { name: "produce", kinds: &[Single], passings: &[1], points: &["enter.single", "abort.rewound", "exit.single"] },
     Scenario {
         name: "produce",
         kinds: BOTH,
@@ -94,6 +94,7 @@ const SCENARIOS: &[Scenario] = &[
     Scenario { name: "come back without gating", kinds: BOTH, passings: &[1], points: &["return.ungated", "return.woken"] },
     Scenario { name: "come back too late", kinds: BOTH, passings: &[1], points: &["return.missed", "join.gating"] },
     Scenario { name: "come back and be refused", kinds: BOTH, passings: &[1], points: &["return.refused"] },
+    Scenario { name: "part", kinds: BOTH, passings: &[1], points: &["recover.ungated", "recover.dead", "part.byte"] },
     Scenario { name: "hold", kinds: BOTH, passings: &[1], points: &["join.gating", "join.state", "hold.released"] },
     Scenario { name: "forget", kinds: BOTH, passings: &[1], points: &["forget.byte", "leave.ungated", "leave.free", "leave.untaken"] },
     Scenario {

@@ -216,7 +216,7 @@ impl Claim {
         error: &Bound<'_, PyAny>,
         traceback: &Bound<'_, PyAny>,
     ) -> PyResult<bool> {
-        let _ = (error, traceback);
+        let _ = traceback;
         let Some((low, high, given)) = self.close() else { return Err(self.misused(py, "is not open")) };
         let kept = self.take_back(given, low);
         if let Err(forked) = self.ring.check_fork(py) {
@@ -224,6 +224,10 @@ impl Claim {
         }
         if !kind.is_none() {
             self.abort(low, high);
+            if matches!(kept, Ok(true)) {
+                let note = "a view of the claimed slots is still referred to: do not write to it any more";
+                error.call_method1("add_note", (note,))?;
+            }
             return Ok(false);
         }
         match kept {

@@ -458,6 +458,12 @@ impl Processor {
         // SAFETY: attached; the callable is alive as long as `self`.
         let call = unsafe { call::function_of(callable) };
         let end = self.last_taken(py, first, last);
+        if let Some(hook) = &self.hooks.on_batch_start
+            && end >= first
+            && self.call_hook(py, hook, Some(end - first + 1), first) == Flow::Stop
+        {
+            return Err((0, first - 1));
+        }
         let mut events = 0;
         for sequence in first..=last {
             if self.reader.alert.is_raised() {
@@ -900,7 +906,7 @@ fn run_in_turn(py: Python<'_>, processors: &[&Processor]) -> PyResult<()> {
             }
         }
         if moved == 0 {
-            wait_for_more(py, first_wanted(processors, own), alike)?;
+            wait_for_more(py, processors, first_wanted(processors, own), alike)?;
         }
     }
     Ok(())
@@ -913,20 +919,22 @@ fn first_wanted<'a>(processors: &[&'a Processor], own: u64) -> &'a Processor {
     processors.iter().filter(is_root).min_by_key(|processor| processor.wanted()).unwrap_or(&processors[0])
 }
 
-/// `first` depends on nothing of the group. Where others wait for something else than it, a
-/// look each millisecond stands in for a wait on several words at once.
-fn wait_for_more(py: Python<'_>, first: &Processor, alike: bool) -> PyResult<()> {
+/// `first` depends on nothing of the group. Where others wait for something else than it, a look each millisecond stands in
+/// for a wait on several words at once. When nothing came for the shortest time-out, all are told.
+fn wait_for_more(py: Python<'_>, processors: &[&Processor], first: &Processor, alike: bool) -> PyResult<()> {
     let pause = Duration::from_millis(1);
-    let timeout = if alike { first.timeout } else { Some(first.timeout.map_or(pause, |timeout| timeout.min(pause))) };
+    let shortest = processors.iter().filter_map(|processor| processor.timeout).min();
+    let timeout = if alike { shortest } else { Some(shortest.map_or(pause, |timeout| timeout.min(pause))) };
     let outcome = first.reader.wait(py, first.wanted(), timeout)?;
     if !first.goes_on(py, outcome)? {
         first.reader.alert.raise(&first.ring().segment);
     }
-    if outcome == Outcome::TimedOut
-        && alike
-        && let Some(hook) = &first.hooks.on_timeout
-    {
-        first.call_hook(py, hook, Some(first.wanted() - 1), first.wanted() - 1);
+    if outcome == Outcome::TimedOut && (alike || shortest.is_some_and(|shortest| shortest <= pause)) {
+        for processor in processors.iter().filter(|processor| processor.timeout.is_some()) {
+            if let Some(hook) = &processor.hooks.on_timeout {
+                processor.call_hook(py, hook, Some(processor.wanted() - 1), processor.wanted() - 1);
+            }
+        }
     }
     Ok(())
 }

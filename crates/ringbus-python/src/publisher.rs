@@ -503,8 +503,16 @@ impl Publisher {
 
     /// A claim of `count` slots (None: one, as an event) of the type at index `kind`, not made yet.
     #[pyo3(signature = (count, kind, reset, timeout))]
-    fn _claim(&self, py: Python<'_>, count: Option<i64>, kind: usize, reset: bool, timeout: Option<f64>) -> Claim {
-        Claim::new(self.handle.clone_ref(py), count, kind, reset, timeout)
+    fn _claim(
+        &self,
+        py: Python<'_>,
+        count: Option<i64>,
+        kind: usize,
+        reset: bool,
+        timeout: Option<f64>,
+    ) -> PyResult<Claim> {
+        enter::deadline(py, timeout)?;
+        Ok(Claim::new(self.handle.clone_ref(py), count, kind, reset, timeout))
     }
 
     /// Copies a structured array whose type is that of the event type at `kind`; the last sequence.

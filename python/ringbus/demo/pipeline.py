@@ -94,7 +94,7 @@ class Pipeline:
         group.add("book", self.book.take)
         group.add("bars", self.bars.take, kinds=(Trade,))
         group.add("risk", self.risk.take).depends_on("book", "bars")
-        group.add("report", self.report.take).depends_on("risk")
+        group.add("report", self.report.take, kinds=(Trade, Quote)).depends_on("risk")
         return group
 
     def results(self) -> Results:

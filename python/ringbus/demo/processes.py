@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from ringbus.demo.progress import Progress
     from ringbus.demo.tape import Row
 
-KILLABLE: Final = ("book", "bars", "risk")
+KILLABLE: Final[tuple[str, ...]] = ("book", "bars", "risk")
 _LOOK_SECONDS: Final = 0.001
 _TRY_EVERY: Final = 64
 """Events between two looks whether the one to be killed has a batch in hand."""
@@ -120,7 +120,7 @@ class Ledger:
             death: the process that was killed.
         """
         whole: set[int] = set()
-        twice = dict.fromkeys(KILLABLE, 0)
+        twice: dict[str, int] = dict.fromkeys(KILLABLE, 0)
         for kind, consumers in ((Trade, KILLABLE), (Quote, ("book", "risk"))):
             rows, sequences = self.columns(kind)
             whole.update(sequences[np.all([rows[name] > 0 for name in consumers], axis=0)].tolist())
@@ -215,7 +215,7 @@ class ProcessPipeline:
         group.add("book", remote.book, process=True, on_death="restart")
         group.add("bars", remote.bars, kinds=(Trade,), process=True, on_death="restart")
         group.add("risk", remote.risk, process=True, on_death="restart").depends_on("book", "bars")
-        group.add("report", self.ledger.take).depends_on("risk")
+        group.add("report", self.ledger.take, kinds=(Trade, Quote)).depends_on("risk")
         return group
 
     def _publish(self, group: ringbus.ConsumerGroup[Trade | Quote], rows: Sequence[Row], speed: float | None) -> bool:

@@ -70,6 +70,7 @@ impl Drop for SingleProducerSequencer {
     fn drop(&mut self) {
         if self.process == Some(std::process::id()) {
             self.segment.release_byte(SINGLE_PRODUCER_BYTE);
+            crash_point!("exit.single");
         }
     }
 }

@@ -60,6 +60,13 @@ fn attached(scenario: &str, ring: &Arc<Segment>) {
             recovery::recover_consumer(ring, victim);
             dependent.leave().unwrap();
         }
+        "part" => {
+            let victim = Consumer::join(ring, VICTIM, true, Start::Latest).unwrap();
+            let dependent = Consumer::join(ring, "dependent", true, Start::Latest).unwrap();
+            dependent.depend_on(1 << victim.index());
+            victim.part();
+            dependent.leave().unwrap();
+        }
         "unlink" => ring.unlink().unwrap(),
         _ => panic!("no scenario {scenario:?}"),
     }

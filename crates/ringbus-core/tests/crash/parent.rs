@@ -8,7 +8,6 @@ use ringbus_core::{
     Blocker, Consumer, Geometry, MultiProducerSequencer, Outcome, ProducerKind, Segment, SequenceBarrier, Sequencer,
     SingleProducerSequencer, Start, Terms, WaitStrategy, recovery,
 };
-use std::cell::Cell;
 use std::io::Read;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
@@ -80,14 +79,13 @@ struct Survivor {
     name: String,
     ring: Arc<Segment>,
     consumer: Consumer,
-    is_producer: Cell<bool>,
 }
 
 impl Survivor {
     fn new(name: &str, kind: ProducerKind) -> Fact<Self> {
         let ring = Arc::new(Segment::create(name, geometry(kind), &[], Existing::Resume).map_err(text)?);
         let consumer = Consumer::join(&ring, FOLLOWED, true, Start::Latest).map_err(text)?;
-        Ok(Self { name: name.to_owned(), ring, consumer, is_producer: Cell::new(false) })
+        Ok(Self { name: name.to_owned(), ring, consumer })
     }
 
     fn live(&mut self, scenario: &str, plan: &str) -> Fact<f64> {
@@ -238,16 +236,11 @@ impl Survivor {
         let deadline = Instant::now() + PATIENCE;
         loop {
             let entered = match ring.geometry().kind {
-                // The process stays the one producer until it detaches.
-                ProducerKind::Single if self.is_producer.get() => Ok(Producer::Single(SingleProducerSequencer::new(Arc::clone(&ring)))),
                 ProducerKind::Single => SingleProducerSequencer::enter(Arc::clone(&ring)).map(Producer::Single),
                 ProducerKind::Multi => MultiProducerSequencer::enter(Arc::clone(&ring)).map(Producer::Multi),
             };
             match entered {
-                Ok(producer) => {
-                    self.is_producer.set(true);
-                    return Ok(producer);
-                }
+                Ok(producer) => return Ok(producer),
                 Err(why) if Instant::now() > deadline => return Err(text(why)),
                 Err(_) => std::thread::yield_now(),
             }
