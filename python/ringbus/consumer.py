@@ -66,7 +66,7 @@ class Consumer:
 
     @property
     def pids(self) -> tuple[int, ...]:
-        """The processes of its own that it runs in now (`process=True`); empty otherwise, or before they have started."""
+        """The processes of its own that it runs in now (`process=True`); empty before they have started."""
         return tuple(
             runner.process.pid
             for runner in self.runners

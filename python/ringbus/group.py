@@ -563,8 +563,11 @@ class ConsumerGroup(Generic[E]):
                 raise ConfigurationError(fact, "start the group in place of run_once")
         self._state = "manual"
         before = _events(ordered)
+        # No more than a ring of events is there for each, whatever the words of a segment say.
+        most = before + self.ring.capacity * len(ordered)
         while self._run_all(ordered) and any(runner.sequence < target for runner in ordered):
-            continue
+            if _events(ordered) >= most:
+                break
         return _events(ordered) - before
 
     def _run_all(self, ordered: list[Any]) -> int:

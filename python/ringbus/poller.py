@@ -15,7 +15,6 @@ from ringbus.generics import E, Rows
 from ringbus.statistics import Latency
 from ringbus.waits import WaitStrategy
 
-
 MOST_CONSUMERS = 64
 """Entries of a ring's registry. A watcher of a read-only ring has none: its index is beyond them."""
 

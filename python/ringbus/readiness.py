@@ -94,11 +94,9 @@ async def _readable(descriptor: int, seconds: float | None) -> bool:
     """Wait until it is readable; False when it is not after `seconds`."""
     trio = _trio()
     if trio is not None:
-        readable = False
-        with sys.modules["trio"].move_on_after(math.inf if seconds is None else seconds):
+        with sys.modules["trio"].move_on_after(math.inf if seconds is None else seconds) as scope:
             await trio.wait_readable(descriptor)
-            readable = True
-        return readable
+        return not scope.cancelled_caught
     loop = _asyncio()
     ready: asyncio.Future[bool] = loop.create_future()
 

@@ -16,8 +16,9 @@ import signal
 import sys
 import threading
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -211,22 +212,22 @@ class RemoteProcessor:
         name = f"ringbus-{self._assignment.group}-{self.name}"
         process = context.Process(target=_main, args=(self._assignment, there), name=name, daemon=True)
         self.process = process
-        process.start()
+        with interrupts_held():
+            process.start()
         there.close()
         self._connection = here
         if self._halted.is_set():
             self.halt()
-        ended = self._listen(here)
-        self._reap(ended)
+        ended = self._listen(here, process)
+        _reap(process)
         self._connection = None
         here.close()
         return ended, _how(process.exitcode)
 
-    def _listen(self, here: Connection) -> bool:
+    def _listen(self, here: Connection, process: multiprocessing.process.BaseProcess) -> bool:
         """Take what the process says until it ends; whether it said that it ended."""
-        assert self.process is not None
         while True:
-            ready = wait([here, self.process.sentinel])
+            ready = wait([here, process.sentinel])
             if here not in ready:
                 return False
             try:
@@ -238,15 +239,33 @@ class RemoteProcessor:
             if message["ended"]:
                 return True
 
-    def _reap(self, ended: bool) -> None:
-        assert self.process is not None
-        self.process.join(_JOIN_SECONDS if ended else None)
-        if self.process.is_alive():
-            self.process.terminate()
-            self.process.join(_KILL_SECONDS)
-        if self.process.is_alive():
-            self.process.kill()
-            self.process.join()
+
+def _reap(process: multiprocessing.process.BaseProcess) -> None:
+    """Wait for a process that has said its last word, or lost its line; end it if it does not."""
+    process.join(_JOIN_SECONDS)
+    if process.is_alive():
+        process.terminate()
+        process.join(_KILL_SECONDS)
+    if process.is_alive():
+        process.kill()
+        process.join()
+
+
+@contextlib.contextmanager
+def interrupts_held() -> Iterator[None]:
+    """Start processes that a Ctrl-C on the terminal, which all of its processes get, does not end before they run."""
+    resource_tracker.ensure_running()  # its own start would let interrupts through again
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def ignore_interrupts() -> None:
+    """In a process that was started so: leave it to the owner what follows from Ctrl-C."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
 
 
 def _how(code: int | None) -> str:
@@ -268,10 +287,10 @@ def _error_of(consumer: str, message: dict[str, Any]) -> BaseException:
 
 def _main(assignment: Assignment, connection: Connection) -> None:
     """What a handler's process runs."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    ignore_interrupts()
     try:
         failure = _serve(assignment, connection)
-    except BaseException as error:
+    except BaseException as error:  # noqa: BLE001 (whatever it is, the group is told)
         failure = error
     message: dict[str, Any] = {"ended": True}
     if failure is not None:

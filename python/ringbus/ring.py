@@ -55,8 +55,8 @@ class RingBuffer(Verbs[E, P]):
         require: names of consumers that have not come yet; producers wait for them from now on.
         factory: makes the object of each slot, for a ring of reusable Python objects.
         clear: called with each object all consumers are done with.
-        name: makes a ring that other processes of this user attach to by this name (`ringbus.attach`). One that was left
-            behind, with the same fields and sizes and nobody in it, goes on from its cursor.
+        name: makes a ring that other processes of this user attach to by this name (`ringbus.attach`). One that was
+            left behind, with the same fields and sizes and nobody in it, goes on from its cursor.
         replace: begin anew under a name that exists; who is attached gets RingReplacedError.
         prefault: touch all memory now; otherwise pages are made as they are used.
         huge_pages: ask for huge pages; a warning says when there are none.
@@ -226,6 +226,7 @@ class RingBuffer(Verbs[E, P]):
     _name: str | None
     _wait: WaitStrategy
     _pid: int
+    _failed: list[tuple[weakref.ref[ConsumerGroup[Any]], BaseException]]
     _named: weakref.WeakValueDictionary[str, Consumer | EventPoller[Any]]
 
     if not TYPE_CHECKING:
@@ -495,7 +496,7 @@ class RingBuffer(Verbs[E, P]):
         self._ring.fail(error)
 
     def _begin_group(self) -> None:
-        """A group that starts takes back the failures of those that have stopped: the error has reached who stopped it."""
+        """A group that starts takes back the failures of those that have stopped: who stopped them has the error."""
         self._failed = [
             (group, error) for group, error in self._failed if (known := group()) is not None and not known.has_stopped
         ]
@@ -654,7 +655,8 @@ def _names(require: Sequence[str]) -> Sequence[str]:
     if isinstance(require, str):
         raise ConfigurationError(f"require is the text {require!r}", f"use a tuple of names: ({require!r},)")
     for name in require:
-        if not isinstance(name, str) or not 1 <= len(name.encode()) <= _NAME_BYTES or "\0" in name:
+        awaited: object = name
+        if not isinstance(awaited, str) or not 1 <= len(name.encode()) <= _NAME_BYTES or "\0" in name:
             remedy = f"a consumer's name has 1 to {_NAME_BYTES} bytes and no NUL"
             raise ConfigurationError(f"require names {name!r}", remedy)
     if len(set(require)) < len(require):

@@ -56,7 +56,8 @@ class Blocking:
 
     def __post_init__(self) -> None:
         """Check the number."""
-        if not isinstance(self.spins, int) or not 0 <= self.spins < 1 << 31:
+        spins: object = self.spins
+        if not isinstance(spins, int) or not 0 <= spins < 1 << 31:
             raise ConfigurationError(f"spins is {self.spins!r}", "use a whole number, at least 0")
 
     def facts(self) -> tuple[str, float, float]:

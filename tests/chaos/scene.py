@@ -32,6 +32,8 @@ CHECKED = 100.0
 """Seconds that the check of the ledgers may take."""
 
 LOOK = 0.0005
+LIVE = 2
+"""The state of a row whose consumer takes part."""
 KILLABLE = ("producer", "consumer", "durable", "upstream", "dependent", "watcher", "remote")
 
 
@@ -274,9 +276,13 @@ class Scene:
         self.wait_until(f"{part.child!r} joins", joined)
 
     def _wait_for_remote(self, before: int) -> None:
+        owner = next(part.child for part in self.parts if part.kind == "remote")
+
         def joined() -> bool:
             row = self._row("remote")
-            return row is not None and row.process[0] not in (0, before) and row.process[1] == "alive"
+            # The owner, which holds the place first, is not who serves it.
+            others = (0, before, owner.pid)
+            return row is not None and row.state == LIVE and row.process[0] not in others and row.process[1] == "alive"
 
         self.wait_until("the handler in a process joins", joined)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -137,14 +137,13 @@ def test_who_dies_at_the_moment_when_it_is_to_be_followed_is_not_waited_for(
             return found
 
         monkeypatch.setattr(ringbus.RingBuffer, "_entries", and_then_it_dies)
+        join: dict[str, Callable[[], object]] = {
+            "poller": lambda: ring.poller("reader", depends_on=["other"]),
+            "add": lambda: group.add("reader", lambda beat: None, depends_on=["other"]),
+            "connect": lambda: follower.depends_on("other") if follower is not None else None,
+        }
         with pytest.raises(ringbus.PeerDiedError, match="'other' is gone"):
-            if how == "poller":
-                ring.poller("reader", depends_on=["other"])
-            elif how == "add":
-                group.add("reader", lambda beat: None, depends_on=["other"])
-            else:
-                assert follower is not None
-                follower.depends_on("other")
+            join[how]()
         rest = {"follower"} if how == "connect" else set()
         assert {row.name for row in ring._rows()} == rest | ({"stranger"} if reused else set())
         group.halt()

@@ -1,6 +1,7 @@
 """`ringbus demo --processes`: the same results over processes, whoever is killed: nothing lost, nothing double."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -87,6 +88,18 @@ def test_ctrl_c_leaves_a_partial_summary_and_no_ring(rings_folder):
     assert (process.returncode, found["interrupted"], found["equal"]) == (1, "ring", True)
     assert 0 < found["ring"]["events"] == found["results"]["events"] < 87_402
     assert found["ring"]["delivery"]["lost"] == 0
+    assert list(rings_folder.iterdir()) == []
+
+
+def test_ctrl_c_on_the_terminal_while_the_processes_start_leaves_no_traceback_of_theirs(rings_folder):
+    process = subprocess.Popen(COMMAND, stdout=-1, stderr=-1, text=True, start_new_session=True)
+    for line in process.stderr:
+        if line.startswith("read ") and " events in " in line:
+            break
+    os.killpg(process.pid, signal.SIGINT)
+    _, err = process.communicate(timeout=25)
+    assert "Traceback" not in err, err
+    assert process.returncode == 1
     assert list(rings_folder.iterdir()) == []
 
 

@@ -32,7 +32,12 @@ struct Space {
 /// Explores `setting` with `fault` planted.
 pub fn explore(setting: &Setting, fault: Fault) -> Found {
     let begin = Instant::now();
-    let mut space = Space { index: HashMap::default(), states: Vec::new(), from: Vec::new(), edges: Vec::new() };
+    let mut space = Space {
+        index: HashMap::default(),
+        states: Vec::new(),
+        from: Vec::new(),
+        edges: Vec::new(),
+    };
     space.add(State::first(setting).in_order(), 0);
     let mut violation = None;
     let mut next = 0;
@@ -45,8 +50,15 @@ pub fn explore(setting: &Setting, fault: Fault) -> Found {
         violation = wrong.err().map(|(step, wrong)| (next, format!("{wrong}: {step}")));
         next += 1;
     }
-    let violation = violation.or_else(|| Some((space.stuck(setting)?, "from here on nobody can bring it to a good end".to_owned())));
-    let path = violation.as_ref().map_or(Vec::new(), |(at, _)| space.path(setting, fault, *at));
+    let violation = violation.or_else(|| {
+        Some((
+            space.stuck(setting)?,
+            "from here on nobody can bring it to a good end".to_owned(),
+        ))
+    });
+    let path = violation
+        .as_ref()
+        .map_or(Vec::new(), |(at, _)| space.path(setting, fault, *at));
     Found {
         states: space.states.len(),
         violation: violation.map(|(_, what)| what),

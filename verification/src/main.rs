@@ -12,14 +12,70 @@ use std::time::Instant;
 
 /// Rings of two and of four slots; who claims how much, one list a process, one entry a claim.
 const SETTINGS: &[Setting] = &[
-    Setting { name: "three producers, claims of one, one recoverer", ring: 2, claims: &[&[1], &[1], &[1, 1]], open: 1, deaths: 1, recoverers: 1 },
-    Setting { name: "three producers, claims of one, two recoverers", ring: 2, claims: &[&[1], &[1], &[1]], open: 1, deaths: 2, recoverers: 2 },
-    Setting { name: "three producers, claims of one and two", ring: 2, claims: &[&[1], &[2], &[1]], open: 1, deaths: 2, recoverers: 1 },
-    Setting { name: "claims of one and two, two recoverers", ring: 2, claims: &[&[2], &[1, 1]], open: 1, deaths: 1, recoverers: 2 },
-    Setting { name: "two open claims a process", ring: 2, claims: &[&[1, 1], &[1, 1]], open: 2, deaths: 1, recoverers: 1 },
-    Setting { name: "two open claims a process, two recoverers", ring: 2, claims: &[&[1, 1], &[1]], open: 2, deaths: 2, recoverers: 2 },
-    Setting { name: "a ring of four, claims of one and two, two open", ring: 4, claims: &[&[1, 2], &[2]], open: 2, deaths: 1, recoverers: 1 },
-    Setting { name: "a ring of four, two recoverers", ring: 4, claims: &[&[1], &[2], &[1]], open: 1, deaths: 1, recoverers: 2 },
+    Setting {
+        name: "claims of one and two, two recoverers",
+        ring: 2,
+        claims: &[&[2], &[1, 1]],
+        open: 1,
+        deaths: 1,
+        recoverers: 2,
+    },
+    Setting {
+        name: "a ring of four, two recoverers",
+        ring: 4,
+        claims: &[&[1], &[2], &[1]],
+        open: 1,
+        deaths: 1,
+        recoverers: 2,
+    },
+    Setting {
+        name: "three producers, claims of one and two",
+        ring: 2,
+        claims: &[&[1], &[2], &[1]],
+        open: 1,
+        deaths: 2,
+        recoverers: 1,
+    },
+    Setting {
+        name: "three producers, claims of one, one recoverer",
+        ring: 2,
+        claims: &[&[1], &[1], &[1, 1]],
+        open: 1,
+        deaths: 1,
+        recoverers: 1,
+    },
+    Setting {
+        name: "a ring of four, claims of one and two, two open",
+        ring: 4,
+        claims: &[&[1, 2], &[2]],
+        open: 2,
+        deaths: 1,
+        recoverers: 1,
+    },
+    Setting {
+        name: "two open claims a process, two recoverers",
+        ring: 2,
+        claims: &[&[1, 1], &[1]],
+        open: 2,
+        deaths: 2,
+        recoverers: 2,
+    },
+    Setting {
+        name: "three producers, claims of one, two recoverers",
+        ring: 2,
+        claims: &[&[1], &[1], &[1]],
+        open: 1,
+        deaths: 2,
+        recoverers: 2,
+    },
+    Setting {
+        name: "two open claims a process",
+        ring: 2,
+        claims: &[&[1, 1], &[1, 1]],
+        open: 2,
+        deaths: 1,
+        recoverers: 1,
+    },
 ];
 
 fn main() -> ExitCode {
@@ -31,7 +87,10 @@ fn main() -> ExitCode {
         report(setting.name, &found, "holds");
     }
     for fault in Fault::PLANTED {
-        let caught = SETTINGS.iter().map(|setting| (setting, explore(setting, fault))).find(|(_, found)| found.violation.is_some());
+        let caught = SETTINGS
+            .iter()
+            .map(|setting| (setting, explore(setting, fault)))
+            .find(|(_, found)| found.violation.is_some());
         match caught {
             Some((setting, found)) => report(&format!("planted: {} ({})", fault.name(), setting.name), &found, ""),
             None => {
@@ -40,7 +99,10 @@ fn main() -> ExitCode {
             }
         }
     }
-    println!("{states} states of the protocol as it is; {:.1} s in all; {bad} wrong", begin.elapsed().as_secs_f64());
+    println!(
+        "{states} states of the protocol as it is; {:.1} s in all; {bad} wrong",
+        begin.elapsed().as_secs_f64()
+    );
     if bad == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 

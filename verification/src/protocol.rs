@@ -143,7 +143,7 @@ enum Look {
     ReadHigh,
     ReadLowAgain,
     ReadByte,
-    LookAgain,
+    ReadAgain,
     Pad,
     ClearIntents,
     FreeLine,
@@ -194,7 +194,10 @@ impl State {
             intents: [Intent::default(); PLACES],
             byte: if index < setting.claims.len() { 0 } else { NOBODY },
         };
-        let mut recoverers = [Recoverer { at: Look::Dead, ..Recoverer::default() }; RECOVERERS];
+        let mut recoverers = [Recoverer {
+            at: Look::Dead,
+            ..Recoverer::default()
+        }; RECOVERERS];
         recoverers[..setting.recoverers].fill(Recoverer::default());
         Self {
             claimed: -1,
@@ -213,7 +216,8 @@ impl State {
         let quiet = |index: usize| {
             let own = &self.processes[index];
             if own.alive {
-                usize::from(own.next) == setting.claims[index].len() && own.threads.iter().all(|thread| thread.at == At::Idle)
+                usize::from(own.next) == setting.claims[index].len()
+                    && own.threads.iter().all(|thread| thread.at == At::Idle)
             } else {
                 !own.owned
             }
@@ -225,7 +229,12 @@ impl State {
     ///
     /// # Errors
     /// A step that must not be possible.
-    pub fn steps(&self, setting: &Setting, fault: Fault, then: &mut dyn FnMut(&dyn Fn() -> String, Self)) -> Result<(), (String, Wrong)> {
+    pub fn steps(
+        &self,
+        setting: &Setting,
+        fault: Fault,
+        then: &mut dyn FnMut(&dyn Fn() -> String, Self),
+    ) -> Result<(), (String, Wrong)> {
         self.consume(setting, then);
         for process in (0..setting.claims.len()).filter(|&index| self.processes[index].alive) {
             for thread in 0..setting.open {
@@ -268,7 +277,11 @@ impl State {
     pub fn in_order(mut self) -> Self {
         if self.recoverers[0] > self.recoverers[1] {
             self.recoverers.swap(0, 1);
-            for process in self.processes.iter_mut().filter(|process| matches!(process.byte, 1 | 2)) {
+            for process in self
+                .processes
+                .iter_mut()
+                .filter(|process| matches!(process.byte, 1 | 2))
+            {
                 process.byte = 3 - process.byte;
             }
         }
@@ -293,7 +306,10 @@ impl State {
                 process.byte = NOBODY;
             }
         }
-        self.recoverers[recoverer] = Recoverer { at: Look::Dead, ..Recoverer::default() };
+        self.recoverers[recoverer] = Recoverer {
+            at: Look::Dead,
+            ..Recoverer::default()
+        };
         self.deaths += 1;
     }
 
@@ -312,7 +328,13 @@ impl State {
     fn consume(&self, setting: &Setting, then: &mut dyn FnMut(&dyn Fn() -> String, Self)) {
         let wanted = self.consumed + 1;
         if wanted <= self.claimed && self.words[Self::slot(setting, wanted)] & !1 == Self::word(setting, wanted) {
-            then(&|| format!("the consumer takes {wanted}"), Self { consumed: wanted, ..*self });
+            then(
+                &|| format!("the consumer takes {wanted}"),
+                Self {
+                    consumed: wanted,
+                    ..*self
+                },
+            );
         }
     }
 
@@ -321,13 +343,21 @@ impl State {
         let mut thread = self.processes[process].threads[index];
         match thread.at {
             At::Idle => {
-                let Some(&size) = setting.claims[process].get(usize::from(self.processes[process].next)) else { return Ok(false) };
+                let Some(&size) = setting.claims[process].get(usize::from(self.processes[process].next)) else {
+                    return Ok(false);
+                };
                 if self.claimed + size > self.consumed + setting.ring {
                     return Ok(false);
                 }
                 let own = &mut self.processes[process];
                 own.next += 1;
-                thread = Thread { at: At::AnnounceHigh, size, seen: self.claimed, high: self.claimed + size, place: 0 };
+                thread = Thread {
+                    at: At::AnnounceHigh,
+                    size,
+                    seen: self.claimed,
+                    high: self.claimed + size,
+                    place: 0,
+                };
                 if matches!(fault, Fault::ClaimByAddition | Fault::IntentLate) {
                     thread.at = At::Claim;
                 } else {
@@ -374,14 +404,23 @@ impl State {
                 if !matches!(fault, Fault::IntentKept | Fault::IntentLate) {
                     self.processes[process].withdraw(thread.place);
                 }
-                thread = Thread { at: At::Again, size: thread.size, ..Thread::default() };
+                thread = Thread {
+                    at: At::Again,
+                    size: thread.size,
+                    ..Thread::default()
+                };
             }
             At::Again => {
                 let high = self.claimed + thread.size;
                 if high > self.consumed + setting.ring {
                     return Ok(false);
                 }
-                thread = Thread { at: At::AnnounceHigh, seen: self.claimed, high, ..thread };
+                thread = Thread {
+                    at: At::AnnounceHigh,
+                    seen: self.claimed,
+                    high,
+                    ..thread
+                };
                 if fault == Fault::IntentLate {
                     thread.at = At::Claim;
                 } else {
@@ -420,7 +459,9 @@ impl State {
             Look::TakeLines => self.take_lines(fault, index, &mut own),
             Look::ReadCursor => {
                 if fault == Fault::FreedBeforePads {
-                    (0..PROCESSES).filter(|line| own.dead & 1 << line != 0).for_each(|line| self.processes[line].free());
+                    (0..PROCESSES)
+                        .filter(|line| own.dead & 1 << line != 0)
+                        .for_each(|line| self.processes[line].free());
                 }
                 own.last = self.claimed;
                 own.sequence = (self.claimed - setting.ring + 1).max(0);
@@ -431,14 +472,22 @@ impl State {
                     own.sequence += 1;
                 }
                 if own.sequence > own.last {
-                    own = Recoverer { at: Look::ClearIntents, dead: own.dead, ..Recoverer::default() };
+                    own = Recoverer {
+                        at: Look::ClearIntents,
+                        dead: own.dead,
+                        ..Recoverer::default()
+                    };
                 } else {
                     own.before = self.words[Self::slot(setting, own.sequence)];
                     (own.line, own.place) = (0, 0);
-                    own.at = if fault == Fault::IntentsIgnored { Look::LookAgain } else { Look::ReadLow };
+                    own.at = if fault == Fault::IntentsIgnored {
+                        Look::ReadAgain
+                    } else {
+                        Look::ReadLow
+                    };
                 }
             }
-            Look::ReadLow => self.read_low(setting, &mut own),
+            Look::ReadLow => self.read_low(&mut own),
             Look::ReadHigh => {
                 own.high = self.processes[usize::from(own.line)].intents[usize::from(own.place)].high;
                 own.at = Look::ReadLowAgain;
@@ -461,10 +510,14 @@ impl State {
                     own.at = Look::ReadLow;
                 } else {
                     // What follows waits for the live one.
-                    own = Recoverer { at: Look::ClearIntents, dead: own.dead, ..Recoverer::default() };
+                    own = Recoverer {
+                        at: Look::ClearIntents,
+                        dead: own.dead,
+                        ..Recoverer::default()
+                    };
                 }
             }
-            Look::LookAgain => {
+            Look::ReadAgain => {
                 own.at = Look::Pad;
                 if self.words[Self::slot(setting, own.sequence)] != own.before {
                     own.sequence += 1;
@@ -476,12 +529,22 @@ impl State {
                 own.sequence += 1;
                 own.at = Look::FindHole;
             }
+            Look::ClearIntents | Look::FreeLine | Look::Release => self.let_go(setting, fault, index, &mut own),
+            Look::Dead => {}
+        }
+        self.recoverers[index] = own;
+        Ok(())
+    }
+
+    /// One step after the last Pad: each line that was taken is freed, or left to a later look, and its byte goes.
+    fn let_go(&mut self, setting: &Setting, fault: Fault, index: usize, own: &mut Recoverer) {
+        match own.at {
             Look::ClearIntents => {
                 while usize::from(own.line) < PROCESSES && own.dead & 1 << own.line == 0 {
                     own.line += 1;
                 }
                 if usize::from(own.line) == PROCESSES {
-                    own = Recoverer::default();
+                    *own = Recoverer::default();
                 } else if fault == Fault::FreedWithHoles || self.has_no_hole_of(setting, usize::from(own.line)) {
                     self.processes[usize::from(own.line)].intents = [Intent::default(); PLACES];
                     own.at = Look::FreeLine;
@@ -502,13 +565,11 @@ impl State {
                 own.line += 1;
                 own.at = Look::ClearIntents;
                 if own.dead == 0 {
-                    own = Recoverer::default();
+                    *own = Recoverer::default();
                 }
             }
-            Look::Dead => {}
+            _ => unreachable!("the three steps of the end"),
         }
-        self.recoverers[index] = own;
-        Ok(())
     }
 
     /// Takes the lines of all that are dead now. In one step: to take one later is as if its owner had died later.
@@ -522,27 +583,26 @@ impl State {
         }
     }
 
-    fn read_low(&self, setting: &Setting, own: &mut Recoverer) {
-        // A place that no thread can need is not looked at; the one more is for an intent that was kept.
-        let places = if setting.open == 1 && !self.processes.iter().any(|other| other.used & 2 != 0) { 1 } else { setting.open + 1 };
-        let passed = |own: &Recoverer| {
-            own.dead & 1 << own.line != 0 || !self.processes[usize::from(own.line)].owned || usize::from(own.place) >= places.min(PLACES)
-        };
-        while usize::from(own.line) < PROCESSES && passed(own) {
-            (own.line, own.place) = (own.line + 1, 0);
+    /// None at the first look is none, for all places that have none now: the sources look again and are the more careful,
+    /// which can only hold them up.
+    fn read_low(&self, own: &mut Recoverer) {
+        let before = (own.line, own.place);
+        while usize::from(own.line) < PROCESSES {
+            let line = &self.processes[usize::from(own.line)];
+            if own.dead & 1 << own.line != 0 || !line.owned || usize::from(own.place) == PLACES {
+                (own.line, own.place) = (own.line + 1, 0);
+            } else if line.intents[usize::from(own.place)].low == 0 {
+                own.place += 1;
+            } else if before == (own.line, own.place) {
+                own.low = line.intents[usize::from(own.place)].low;
+                own.at = Look::ReadHigh;
+                return;
+            } else {
+                return;
+            }
         }
-        if usize::from(own.line) == PROCESSES {
-            (own.line, own.place) = (0, 0);
-            own.at = Look::LookAgain;
-            return;
-        }
-        // None at the first look is none: the sources look again and are the more careful, which can only hold them up.
-        own.low = self.processes[usize::from(own.line)].intents[usize::from(own.place)].low;
-        if own.low == 0 {
-            own.place += 1;
-        } else {
-            own.at = Look::ReadHigh;
-        }
+        (own.line, own.place) = (0, 0);
+        own.at = Look::ReadAgain;
     }
 
     fn pad(&mut self, setting: &Setting, fault: Fault, sequence: i8, before: u8) -> Result<(), Wrong> {
@@ -566,9 +626,14 @@ impl State {
 
     fn has_no_hole_of(&self, setting: &Setting, line: usize) -> bool {
         let oldest = self.claimed - setting.ring + 1;
-        self.processes[line].intents.iter().filter(|intent| intent.low != 0).all(|intent| {
-            ((intent.low - 1).max(oldest)..=(intent.high - 1).min(self.claimed)).all(|sequence| !self.is_hole(setting, sequence))
-        })
+        self.processes[line]
+            .intents
+            .iter()
+            .filter(|intent| intent.low != 0)
+            .all(|intent| {
+                ((intent.low - 1).max(oldest)..=(intent.high - 1).min(self.claimed))
+                    .all(|sequence| !self.is_hole(setting, sequence))
+            })
     }
 }
 

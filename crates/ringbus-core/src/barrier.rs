@@ -4,6 +4,7 @@
 
 use crate::layout::{MAX_CONSUMERS, ProducerKind};
 use crate::planted::{self, Twin, order};
+use crate::registry::cursor;
 use crate::segment::{Blocker, Segment};
 use crate::sync::Ordering;
 use crate::wait::{Alert, Condition, Outcome, WaitStrategy, wait};
@@ -21,7 +22,11 @@ pub struct SequenceBarrier {
 impl SequenceBarrier {
     /// A barrier behind the consumers in `depends_on` (a bit an entry), or behind the cursor when it is 0.
     pub fn new(segment: &Arc<Segment>, depends_on: u64, alert: Alert) -> Self {
-        Self { segment: Arc::clone(segment), depends_on, alert }
+        Self {
+            segment: Arc::clone(segment),
+            depends_on,
+            alert,
+        }
     }
 
     /// Ends the waits on this barrier.
@@ -51,21 +56,31 @@ impl SequenceBarrier {
         if self.depends_on == 0 || planted::is(Twin::DependencyIgnored) {
             highest_published(&self.segment, wanted, last)
         } else {
-            self.highest_done(wanted).map(|highest| highest.min(last))
+            let highest = self.highest_done(wanted)?;
+            if highest - wanted >= self.segment.capacity() {
+                return self.cursor_instead(wanted).map(|cursor| cursor.min(last));
+            }
+            Ok(highest.min(last))
         }
     }
 
     /// Waits until `wanted` is readable and returns the highest readable sequence, at most
     /// `wanted + limit - 1`.
-    pub fn wait_for(
-        &self,
-        wanted: i64,
-        limit: i64,
-        strategy: WaitStrategy,
-        deadline: Option<Instant>,
-    ) -> Outcome<i64> {
-        let mut condition = Readable { barrier: self, wanted, limit };
+    pub fn wait_for(&self, wanted: i64, limit: i64, strategy: WaitStrategy, deadline: Option<Instant>) -> Outcome<i64> {
+        let mut condition = Readable {
+            barrier: self,
+            wanted,
+            limit,
+        };
         wait(&self.segment, strategy, &self.alert, deadline, &mut condition)
+    }
+
+    /// Nobody can be a ring ahead of this one: the words of those it follows are wrong, and say nothing but that they may
+    /// be done with what the cursor shows.
+    #[cold]
+    fn cursor_instead(&self, wanted: i64) -> Result<i64, Blocker> {
+        let cursor = cursor(&self.segment);
+        if cursor < wanted { Err(Blocker::Cursor) } else { Ok(cursor) }
     }
 
     fn highest_done(&self, wanted: i64) -> Result<i64, Blocker> {
@@ -90,17 +105,32 @@ pub(crate) fn highest_published(segment: &Segment, wanted: i64, last: i64) -> Re
     match segment.geometry().kind {
         ProducerKind::Single => {
             // SYNC POINT: published. Pairs with the store in `SingleProducerSequencer::publish`.
-            let published = segment.cursor().published.load(order(Twin::CursorReadRelaxed, Ordering::Acquire));
-            if published < wanted { Err(Blocker::Cursor) } else { Ok(published.min(last)) }
+            let published = segment
+                .cursor()
+                .published
+                .load(order(Twin::CursorReadRelaxed, Ordering::Acquire));
+            if published < wanted {
+                Err(Blocker::Cursor)
+            } else {
+                Ok(published.min(last))
+            }
         }
         ProducerKind::Multi => {
             if planted::is(Twin::GapIgnored) {
                 let claimed = segment.cursor().claimed.load(Ordering::Acquire);
-                return if claimed < wanted { Err(Blocker::Cursor) } else { Ok(claimed.min(last)) };
+                return if claimed < wanted {
+                    Err(Blocker::Cursor)
+                } else {
+                    Ok(claimed.min(last))
+                };
             }
             let last = last.min(wanted + segment.capacity() - 1);
             let highest = segment.published_up_to(wanted, last);
-            if highest < wanted { Err(Blocker::Cursor) } else { Ok(highest) }
+            if highest < wanted {
+                Err(Blocker::Cursor)
+            } else {
+                Ok(highest)
+            }
         }
     }
 }
@@ -139,6 +169,10 @@ impl Condition for Done<'_> {
         let gone = self.index >= MAX_CONSUMERS
             || self.segment.registry().taken.load(Ordering::Acquire) & (1 << self.index) == 0;
         let target = self.target - i64::from(planted::is(Twin::DrainStopsShort));
-        if gone || entry.sequence.get() >= target { Ok(()) } else { Err(Blocker::Consumer(self.index)) }
+        if gone || entry.sequence.get() >= target {
+            Ok(())
+        } else {
+            Err(Blocker::Consumer(self.index))
+        }
     }
 }

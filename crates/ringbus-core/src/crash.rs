@@ -41,7 +41,11 @@ mod killed {
         let value = std::env::var(variable).ok()?;
         let (name, times) = value.split_once(':').unwrap_or((&value, "1"));
         let left = AtomicU64::new(times.parse().expect("a point is given as name or name:number"));
-        Some(Plan { name: name.to_owned(), left, signal })
+        Some(Plan {
+            name: name.to_owned(),
+            left,
+            signal,
+        })
     }
 
     /// Passes the point `name`.

@@ -91,7 +91,11 @@ pub enum ShareError {
 impl ShareError {
     /// The system refused `what`.
     pub fn io(what: &str, path: &Path, error: &std::io::Error) -> Self {
-        Self::Io { what: what.to_owned(), path: path.to_path_buf(), errno: error.raw_os_error().unwrap_or(0) }
+        Self::Io {
+            what: what.to_owned(),
+            path: path.to_path_buf(),
+            errno: error.raw_os_error().unwrap_or(0),
+        }
     }
 
     /// As [`ShareError::io`], for the call before.
@@ -101,7 +105,12 @@ impl ShareError {
 
     /// A file that is no ring.
     pub fn layout(path: &Path, fact: &str, found: String, expected: String) -> Self {
-        Self::Layout { path: path.to_path_buf(), fact: fact.to_owned(), found, expected }
+        Self::Layout {
+            path: path.to_path_buf(),
+            fact: fact.to_owned(),
+            found,
+            expected,
+        }
     }
 }
 
@@ -112,14 +121,24 @@ impl fmt::Display for ShareError {
             Self::Exists { path } => write!(f, "the ring {} exists", path.display()),
             Self::BadName { name } => write!(f, "{name:?} is no name for a ring"),
             Self::NotPrivate { path, fact } => write!(f, "{} is not private: {fact}", path.display()),
-            Self::Layout { path, fact, found, expected } => {
+            Self::Layout {
+                path,
+                fact,
+                found,
+                expected,
+            } => {
                 write!(f, "{} {fact}: {found}, not {expected}", path.display())
             }
             Self::ProducersFull { producers } => write!(f, "all {producers} producer lines are taken"),
             Self::OtherProducer => write!(f, "the ring has one producer, and another handle or process is it"),
             Self::Config(error) => error.fmt(f),
             Self::Io { what, path, errno } => {
-                write!(f, "{what} {}: {}", path.display(), std::io::Error::from_raw_os_error(*errno))
+                write!(
+                    f,
+                    "{what} {}: {}",
+                    path.display(),
+                    std::io::Error::from_raw_os_error(*errno)
+                )
             }
         }
     }
@@ -223,7 +242,11 @@ impl fmt::Display for ClaimError {
             Self::Full => write!(f, "the ring is full"),
             Self::Exhausted => write!(f, "the ring is at its last possible sequence"),
             Self::TooManyOpenClaims => {
-                write!(f, "the producer has {} open claims, the most there may be", crate::layout::INTENTS)
+                write!(
+                    f,
+                    "the producer has {} open claims, the most there may be",
+                    crate::layout::INTENTS
+                )
             }
         }
     }
@@ -238,7 +261,10 @@ impl fmt::Display for JoinError {
                 write!(f, "a name of {bytes} bytes is not in 1..={}", crate::layout::NAME_BYTES)
             }
             Self::StartNotHeld { wanted, first } => {
-                write!(f, "sequence {wanted} is not held for this consumer; the first it can have is {first}")
+                write!(
+                    f,
+                    "sequence {wanted} is not held for this consumer; the first it can have is {first}"
+                )
             }
         }
     }

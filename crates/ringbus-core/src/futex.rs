@@ -52,7 +52,10 @@ impl FutexLine {
     fn disarm(&self, mut armed: u32) -> u32 {
         while armed & WHO != 0 {
             let woken = (armed | WHO).wrapping_add(1);
-            match self.armed.compare_exchange_weak(armed, woken, Ordering::AcqRel, Ordering::Relaxed) {
+            match self
+                .armed
+                .compare_exchange_weak(armed, woken, Ordering::AcqRel, Ordering::Relaxed)
+            {
                 Ok(_) => {
                     crash_point!("wake.disarmed");
                     return armed & WHO;
@@ -74,14 +77,27 @@ impl FutexLine {
         };
         // SAFETY: the word lives as long as `self`; the kernel only reads it and the time-out.
         unsafe {
-            libc::syscall(libc::SYS_futex, std::ptr::from_ref(&self.armed), libc::FUTEX_WAIT, ticket, &raw const timeout)
+            libc::syscall(
+                libc::SYS_futex,
+                std::ptr::from_ref(&self.armed),
+                libc::FUTEX_WAIT,
+                ticket,
+                &raw const timeout,
+            )
         };
     }
 
     /// Wakes every thread that sleeps on the word, in this process or another.
     pub fn wake(&self) {
         // SAFETY: as in `sleep`; FUTEX_WAKE reads nothing.
-        unsafe { libc::syscall(libc::SYS_futex, std::ptr::from_ref(&self.armed), libc::FUTEX_WAKE, i32::MAX) };
+        unsafe {
+            libc::syscall(
+                libc::SYS_futex,
+                std::ptr::from_ref(&self.armed),
+                libc::FUTEX_WAKE,
+                i32::MAX,
+            )
+        };
     }
 }
 
@@ -99,7 +115,10 @@ mod bed {
 
     impl Default for Bed {
         fn default() -> Self {
-            Self { lock: loom::sync::Mutex::new(()), sleepers: loom::sync::Condvar::new() }
+            Self {
+                lock: loom::sync::Mutex::new(()),
+                sleepers: loom::sync::Condvar::new(),
+            }
         }
     }
 

@@ -85,7 +85,9 @@ impl Header {
         // SAFETY: a header is plain integers without padding between them; the rest of its lines is zero.
         let bytes = unsafe { std::slice::from_raw_parts((&raw const header).cast::<u8>(), HEADER_BYTES) };
         !bytes.iter().fold(u32::MAX, |crc, &byte| {
-            (0..8).fold(crc ^ u32::from(byte), |crc, _| if crc & 1 == 0 { crc >> 1 } else { crc >> 1 ^ 0xedb8_8320 })
+            (0..8).fold(crc ^ u32::from(byte), |crc, _| {
+                if crc & 1 == 0 { crc >> 1 } else { crc >> 1 ^ 0xedb8_8320 }
+            })
         })
     }
 }
@@ -290,10 +292,15 @@ impl Geometry {
     /// Capacity no power of two or out of range, slot size 0, a start below 0 or too near the end.
     pub fn check(&self) -> Result<(), ConfigError> {
         if !self.capacity.is_power_of_two() {
-            return Err(ConfigError::CapacityNotPowerOfTwo { capacity: self.capacity });
+            return Err(ConfigError::CapacityNotPowerOfTwo {
+                capacity: self.capacity,
+            });
         }
         if self.capacity > MAX_CAPACITY {
-            return Err(ConfigError::CapacityTooLarge { capacity: self.capacity, slot_bytes: self.slot_bytes });
+            return Err(ConfigError::CapacityTooLarge {
+                capacity: self.capacity,
+                slot_bytes: self.slot_bytes,
+            });
         }
         if self.start < 0 || self.start > MAX_SEQUENCE - (1 << 32) {
             return Err(ConfigError::StartOutOfRange { start: self.start });
@@ -307,7 +314,10 @@ impl Geometry {
     /// As [`Geometry::check`], or when the whole would not fit an address space.
     pub fn offsets(&self) -> Result<Offsets, ConfigError> {
         self.check()?;
-        let too_large = || ConfigError::CapacityTooLarge { capacity: self.capacity, slot_bytes: self.slot_bytes };
+        let too_large = || ConfigError::CapacityTooLarge {
+            capacity: self.capacity,
+            slot_bytes: self.slot_bytes,
+        };
         let bytes = |count: u64, size: usize| count.checked_mul(size as u64).ok_or_else(too_large);
         let mut at = 0_u64;
         let mut part = |size: u64, align: usize| -> Result<usize, ConfigError> {
@@ -323,14 +333,32 @@ impl Geometry {
         let producers = part(bytes(u64::from(self.producers), size_of::<ProducerLine>())?, LINE_BYTES)?;
         let consumers = part(bytes(MAX_CONSUMERS as u64, size_of::<ConsumerEntry>())?, LINE_BYTES)?;
         let schema = part(self.schema_bytes, LINE_BYTES)?;
-        let words = if self.kind == ProducerKind::Multi { self.capacity } else { 0 };
+        let words = if self.kind == ProducerKind::Multi {
+            self.capacity
+        } else {
+            0
+        };
         let available = part(bytes(words, 4)?, PAGE_BYTES)?;
-        let slots = part(self.capacity.checked_mul(self.slot_bytes).ok_or_else(too_large)?, PAGE_BYTES)?;
+        let slots = part(
+            self.capacity.checked_mul(self.slot_bytes).ok_or_else(too_large)?,
+            PAGE_BYTES,
+        )?;
         let total = part(0, PAGE_BYTES)?;
         if total as u64 > 1 << 46 {
             return Err(too_large());
         }
-        Ok(Offsets { state, cursor, cursor_futex, registry, producers, consumers, schema, available, slots, total })
+        Ok(Offsets {
+            state,
+            cursor,
+            cursor_futex,
+            registry,
+            producers,
+            consumers,
+            schema,
+            available,
+            slots,
+            total,
+        })
     }
 
     /// The sizes that a header names, if they go together.

@@ -37,7 +37,10 @@ pub fn recover_consumer(segment: &Segment, index: usize) -> bool {
         return false;
     }
     let identity = &segment.consumer(index).identity;
-    let (state, generation) = (identity.state.load(Ordering::Acquire), identity.generation.load(Ordering::Acquire));
+    let (state, generation) = (
+        identity.state.load(Ordering::Acquire),
+        identity.generation.load(Ordering::Acquire),
+    );
     if !matches!(state, LIVE | registry::JOINING) || is_alive(segment, consumer_byte(index)) {
         return false;
     }
@@ -141,7 +144,9 @@ pub fn recover_producers(segment: &Segment) -> bool {
     if segment.geometry().kind != ProducerKind::Multi || segment.is_read_only() {
         return false;
     }
-    let dead: Vec<usize> = (0..segment.geometry().producers as usize).filter(|&line| take_dead(segment, line)).collect();
+    let dead: Vec<usize> = (0..segment.geometry().producers as usize)
+        .filter(|&line| take_dead(segment, line))
+        .collect();
     if planted::is(Twin::FreedBeforePads) {
         for &line in &dead {
             free_line(segment, line);
@@ -231,7 +236,9 @@ enum Padded {
 
 fn pad(segment: &Segment, dead: &[usize], sequence: i64) -> Padded {
     let before = segment.available_word(sequence);
-    if (0..segment.geometry().producers as usize).any(|line| !dead.contains(&line) && is_covered(segment, line, sequence)) {
+    if (0..segment.geometry().producers as usize)
+        .any(|line| !dead.contains(&line) && is_covered(segment, line, sequence))
+    {
         return Padded::Covered;
     }
     if !is_hole(segment, sequence) || segment.available_word(sequence) != before {

@@ -42,7 +42,11 @@ pub struct Terms {
 impl Terms {
     /// Takes part for as long as its process lives.
     pub fn ephemeral(gating: bool) -> Self {
-        Self { gating, durable: false, absent_limit: 0 }
+        Self {
+            gating,
+            durable: false,
+            absent_limit: 0,
+        }
     }
 
     fn kind(self) -> u32 {
@@ -110,17 +114,27 @@ impl Consumer {
 
     /// The entry that is held for `name`, whose byte this process has from here on.
     fn place_of(segment: &Arc<Segment>, name: &str) -> Result<Option<usize>, JoinError> {
-        let Some(index) = find(segment, name) else { return Ok(None) };
+        let Some(index) = find(segment, name) else {
+            return Ok(None);
+        };
         let taken = || JoinError::NameTaken { name: name.to_owned() };
         let identity = &segment.consumer(index).identity;
         let state = identity.state.load(Ordering::Acquire);
         let away = state == LIVE && identity.kind.load(Ordering::Relaxed) & DURABLE != 0;
         if state == HELD || away {
-            return if take_place(segment, index) { Ok(Some(index)) } else { Err(taken()) };
+            return if take_place(segment, index) {
+                Ok(Some(index))
+            } else {
+                Err(taken())
+            };
         }
         // Those that depend on a dead one may have died too.
         recovery::recover_consumers(segment);
-        if find(segment, name).is_some() { Err(taken()) } else { Ok(None) }
+        if find(segment, name).is_some() {
+            Err(taken())
+        } else {
+            Ok(None)
+        }
     }
 
     /// Takes the place that was held; one that was let go meanwhile begins after the cursor, and is told what it
@@ -142,7 +156,10 @@ impl Consumer {
             self.count_missed((self.sequence() - left_at).max(0) as u64);
             crash_point!("return.missed");
         } else if !terms.gating {
-            self.segment.registry().gating.fetch_and(!(1 << self.index), Ordering::AcqRel);
+            self.segment
+                .registry()
+                .gating
+                .fetch_and(!(1 << self.index), Ordering::AcqRel);
             crash_point!("return.ungated");
             self.segment.wake(Blocker::Consumer(self.index));
             crash_point!("return.woken");
@@ -172,14 +189,23 @@ impl Consumer {
 
     fn at(segment: &Arc<Segment>, index: usize, gating: bool) -> Self {
         let generation = segment.consumer(index).identity.generation.load(Ordering::Relaxed);
-        Self { segment: Arc::clone(segment), index, generation, gating }
+        Self {
+            segment: Arc::clone(segment),
+            index,
+            generation,
+            gating,
+        }
     }
 
     /// The byte is taken before the entry is written: an entry that is not free and whose byte nobody holds is a dead
     /// one's.
     fn enter(segment: &Arc<Segment>, name: &str, terms: Terms, state: u32) -> Result<Self, JoinError> {
         let index = take_entry(segment)?;
-        segment.consumer(index).identity.generation.fetch_add(1, Ordering::Relaxed);
+        segment
+            .consumer(index)
+            .identity
+            .generation
+            .fetch_add(1, Ordering::Relaxed);
         crash_point!("join.generation");
         let consumer = Self::at(segment, index, terms.gating);
         let identity = &consumer.entry().identity;
@@ -212,7 +238,10 @@ impl Consumer {
         if !self.gating {
             return;
         }
-        self.segment.registry().gating.fetch_or(1 << self.index, Ordering::AcqRel);
+        self.segment
+            .registry()
+            .gating
+            .fetch_or(1 << self.index, Ordering::AcqRel);
         crash_point!("join.gating");
         // SYNC POINT: join. Pairs with the barrier before a producer's scan of the registry.
         barrier(Twin::BarrierDroppedInJoin);
@@ -362,9 +391,13 @@ impl Consumer {
 
     fn clear_counters(&self) {
         let counters = &self.entry().counters;
-        for counter in
-            [&counters.events, &counters.batches, &counters.waits, &counters.blocked_ns, &counters.missed]
-        {
+        for counter in [
+            &counters.events,
+            &counters.batches,
+            &counters.waits,
+            &counters.blocked_ns,
+            &counters.missed,
+        ] {
             counter.store(0, Ordering::Relaxed);
         }
     }
@@ -373,26 +406,41 @@ impl Consumer {
     #[inline]
     pub fn count_batch(&self, events: u64) {
         let counters = &self.entry().counters;
-        counters.events.store(counters.events.load(Ordering::Relaxed).wrapping_add(events), Ordering::Relaxed);
-        counters.batches.store(counters.batches.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
+        counters.events.store(
+            counters.events.load(Ordering::Relaxed).wrapping_add(events),
+            Ordering::Relaxed,
+        );
+        counters.batches.store(
+            counters.batches.load(Ordering::Relaxed).wrapping_add(1),
+            Ordering::Relaxed,
+        );
     }
 
     /// Counts one wait.
     pub fn count_wait(&self) {
         let counters = &self.entry().counters;
-        counters.waits.store(counters.waits.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
+        counters.waits.store(
+            counters.waits.load(Ordering::Relaxed).wrapping_add(1),
+            Ordering::Relaxed,
+        );
     }
 
     /// Adds to the time it has spent in waits. A long one is added bit by bit, so that who watches sees it.
     pub fn count_blocked(&self, blocked_ns: u64) {
         let counters = &self.entry().counters;
-        counters.blocked_ns.store(counters.blocked_ns.load(Ordering::Relaxed).wrapping_add(blocked_ns), Ordering::Relaxed);
+        counters.blocked_ns.store(
+            counters.blocked_ns.load(Ordering::Relaxed).wrapping_add(blocked_ns),
+            Ordering::Relaxed,
+        );
     }
 
     /// Counts `events` that it was lapped by.
     pub fn count_missed(&self, events: u64) {
         let counters = &self.entry().counters;
-        counters.missed.store(counters.missed.load(Ordering::Relaxed).wrapping_add(events), Ordering::Relaxed);
+        counters.missed.store(
+            counters.missed.load(Ordering::Relaxed).wrapping_add(events),
+            Ordering::Relaxed,
+        );
     }
 }
 
@@ -410,7 +458,9 @@ pub fn cursor(segment: &Segment) -> i64 {
 /// Somebody depends on it.
 pub fn forget(segment: &Arc<Segment>, name: &str) -> Result<bool, LeaveError> {
     let _registering = segment.registering();
-    let Some(index) = find(segment, name) else { return Ok(false) };
+    let Some(index) = find(segment, name) else {
+        return Ok(false);
+    };
     let dependents = dependents(segment, index);
     if dependents != 0 {
         return Err(LeaveError::HasDependents { dependents });
@@ -503,7 +553,11 @@ impl crate::layout::IdentityLine {
 fn own_start_time() -> u64 {
     let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
     let after_name = stat.rsplit_once(')').map_or("", |(_, rest)| rest);
-    after_name.split_whitespace().nth(19).and_then(|ticks| ticks.parse().ok()).unwrap_or(0)
+    after_name
+        .split_whitespace()
+        .nth(19)
+        .and_then(|ticks| ticks.parse().ok())
+        .unwrap_or(0)
 }
 
 /// The inode of this process's pid namespace; 0 where /proc does not say.
@@ -518,7 +572,10 @@ fn write_name(entry: &ConsumerEntry, name: &str) {
     let mut bytes = [0_u8; NAME_BYTES];
     bytes[..name.len()].copy_from_slice(name.as_bytes());
     for (word, chunk) in entry.identity.name.iter().zip(bytes.chunks_exact(8)) {
-        word.store(u64::from_le_bytes(std::array::from_fn(|byte| chunk[byte])), Ordering::Relaxed);
+        word.store(
+            u64::from_le_bytes(std::array::from_fn(|byte| chunk[byte])),
+            Ordering::Relaxed,
+        );
         crash_point!("join.name_word");
     }
 }
@@ -526,8 +583,12 @@ fn write_name(entry: &ConsumerEntry, name: &str) {
 /// The name in an entry.
 #[cfg(not(loom))]
 pub fn name_of(entry: &ConsumerEntry) -> String {
-    let bytes: Vec<u8> =
-        entry.identity.name.iter().flat_map(|word| word.load(Ordering::Relaxed).to_le_bytes()).collect();
+    let bytes: Vec<u8> = entry
+        .identity
+        .name
+        .iter()
+        .flat_map(|word| word.load(Ordering::Relaxed).to_le_bytes())
+        .collect();
     let length = bytes.iter().position(|&byte| byte == 0).unwrap_or(bytes.len());
     String::from_utf8_lossy(&bytes[..length]).into_owned()
 }

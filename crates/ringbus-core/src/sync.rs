@@ -106,7 +106,12 @@ pub fn can_be_asymmetric() -> bool {
     #[cfg(not(any(loom, tsan)))]
     // SAFETY: takes three numbers; the kernel refuses what it does not know.
     unsafe {
-        libc::syscall(libc::SYS_membarrier, libc::MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED, 0, 0) == 0
+        libc::syscall(
+            libc::SYS_membarrier,
+            libc::MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED,
+            0,
+            0,
+        ) == 0
     }
     #[cfg(any(loom, tsan))]
     false

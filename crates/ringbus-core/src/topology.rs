@@ -38,9 +38,18 @@ impl Topology {
     /// # Errors
     /// A dependency nobody has the name of, or a cycle.
     pub fn order(&self) -> Result<Vec<usize>, TopologyError> {
-        let by_name: HashMap<&str, usize> =
-            self.nodes.iter().enumerate().map(|(index, (name, _))| (name.as_str(), index)).collect();
-        let mut visit = Visit { topology: self, by_name, marks: vec![Mark::New; self.nodes.len()], order: Vec::new() };
+        let by_name: HashMap<&str, usize> = self
+            .nodes
+            .iter()
+            .enumerate()
+            .map(|(index, (name, _))| (name.as_str(), index))
+            .collect();
+        let mut visit = Visit {
+            topology: self,
+            by_name,
+            marks: vec![Mark::New; self.nodes.len()],
+            order: Vec::new(),
+        };
         for index in 0..self.nodes.len() {
             visit.node(index, &mut Vec::new())?;
         }
@@ -77,7 +86,10 @@ impl Visit<'_> {
                 Some(&other) => self.node(other, path)?,
                 None if self.topology.outside.contains(dependency) => {}
                 None => {
-                    return Err(TopologyError::Unknown { name: name.clone(), dependency: dependency.clone() });
+                    return Err(TopologyError::Unknown {
+                        name: name.clone(),
+                        dependency: dependency.clone(),
+                    });
                 }
             }
         }
@@ -89,7 +101,10 @@ impl Visit<'_> {
 
     fn cycle(&self, index: usize, path: &[usize]) -> TopologyError {
         let begin = path.iter().position(|&node| node == index).unwrap_or(0);
-        let names = path[begin..].iter().chain([&index]).map(|&node| self.topology.nodes[node].0.clone());
+        let names = path[begin..]
+            .iter()
+            .chain([&index])
+            .map(|&node| self.topology.nodes[node].0.clone());
         TopologyError::Cycle { path: names.collect() }
     }
 }
@@ -109,24 +124,43 @@ mod tests {
 
     #[test]
     fn each_comes_after_what_it_depends_on() {
-        assert_eq!(graph(&[("c", &["a", "b"]), ("a", &[]), ("b", &["a"])]).order(), Ok(vec![1, 2, 0]));
+        assert_eq!(
+            graph(&[("c", &["a", "b"]), ("a", &[]), ("b", &["a"])]).order(),
+            Ok(vec![1, 2, 0])
+        );
     }
 
     #[test]
     fn a_cycle_is_named_from_its_beginning_to_its_end() {
-        let error = graph(&[("a", &["c"]), ("b", &["a"]), ("c", &["b"])]).order().unwrap_err();
-        assert_eq!(error, TopologyError::Cycle { path: ["a", "c", "b", "a"].map(String::from).to_vec() });
+        let error = graph(&[("a", &["c"]), ("b", &["a"]), ("c", &["b"])])
+            .order()
+            .unwrap_err();
+        assert_eq!(
+            error,
+            TopologyError::Cycle {
+                path: ["a", "c", "b", "a"].map(String::from).to_vec()
+            }
+        );
     }
 
     #[test]
     fn an_unknown_dependency_names_both_sides() {
         let error = graph(&[("a", &["x"])]).order().unwrap_err();
-        assert_eq!(error, TopologyError::Unknown { name: "a".into(), dependency: "x".into() });
+        assert_eq!(
+            error,
+            TopologyError::Unknown {
+                name: "a".into(),
+                dependency: "x".into()
+            }
+        );
     }
 
     #[test]
     fn a_name_used_twice_is_refused() {
         let mut topology = graph(&[("a", &[])]);
-        assert_eq!(topology.add("a", &[]), Err(TopologyError::Duplicate { name: "a".into() }));
+        assert_eq!(
+            topology.add("a", &[]),
+            Err(TopologyError::Duplicate { name: "a".into() })
+        );
     }
 }

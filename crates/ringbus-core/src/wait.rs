@@ -68,12 +68,18 @@ pub enum WaitStrategy {
 
 impl WaitStrategy {
     /// The default of everything that waits.
-    pub const BLOCKING: Self = Self::Blocking { spins: if cfg!(loom) { 0 } else { 200 } };
+    pub const BLOCKING: Self = Self::Blocking {
+        spins: if cfg!(loom) { 0 } else { 200 },
+    };
     /// Sleeps of at most 100 us.
-    pub const SLEEPING: Self = Self::Sleeping { longest: Duration::from_micros(100) };
+    pub const SLEEPING: Self = Self::Sleeping {
+        longest: Duration::from_micros(100),
+    };
     /// 10 us of spinning, 90 us of yielding.
-    pub const PHASED_BACKOFF: Self =
-        Self::PhasedBackoff { spin: Duration::from_micros(10), yielding: Duration::from_micros(90) };
+    pub const PHASED_BACKOFF: Self = Self::PhasedBackoff {
+        spin: Duration::from_micros(10),
+        yielding: Duration::from_micros(90),
+    };
 }
 
 /// Ends the waits of whoever holds a copy.
@@ -134,7 +140,13 @@ pub fn wait<C: Condition>(
         return Outcome::Ready(output);
     }
     let next_look = segment.is_shared().then(|| Instant::now() + FIRST_LOOK);
-    let mut waiter = Waiter { segment, alert, deadline, next_look, condition };
+    let mut waiter = Waiter {
+        segment,
+        alert,
+        deadline,
+        next_look,
+        condition,
+    };
     match strategy {
         WaitStrategy::BusySpin => waiter.spin(u64::MAX, |_, _| spin_hint()),
         WaitStrategy::Yielding => waiter.spin(YIELDING_SPINS, |_, _| yield_now()),
@@ -175,7 +187,9 @@ impl<C: Condition> Waiter<'_, C> {
     fn remaining(&self) -> Option<Duration> {
         match self.deadline {
             None => Some(Duration::MAX),
-            Some(deadline) => deadline.checked_duration_since(Instant::now()).filter(|left| !left.is_zero()),
+            Some(deadline) => deadline
+                .checked_duration_since(Instant::now())
+                .filter(|left| !left.is_zero()),
         }
     }
 
@@ -216,15 +230,22 @@ impl<C: Condition> Waiter<'_, C> {
             if let Some(outcome) = self.look_for_the_dead(blocker) {
                 return outcome;
             }
-            let Some(left) = self.remaining() else { return Outcome::TimedOut };
-            if turn < spins { spin_hint() } else { pause(turn - spins, left) }
+            let Some(left) = self.remaining() else {
+                return Outcome::TimedOut;
+            };
+            if turn < spins {
+                spin_hint();
+            } else {
+                pause(turn - spins, left);
+            }
         }
         unreachable!("2^64 turns")
     }
 
     /// `left`, or less where it is time to look for the dead before.
     fn nap(&self, left: Duration) -> Duration {
-        self.next_look.map_or(left, |next| left.min(next.saturating_duration_since(Instant::now())))
+        self.next_look
+            .map_or(left, |next| left.min(next.saturating_duration_since(Instant::now())))
     }
 
     fn look(&mut self, times: u32) -> Option<Outcome<C::Output>> {
@@ -262,7 +283,9 @@ impl<C: Condition> Waiter<'_, C> {
             if self.is_alerted() {
                 return Outcome::Alerted;
             }
-            let Some(left) = self.remaining() else { return Outcome::TimedOut };
+            let Some(left) = self.remaining() else {
+                return Outcome::TimedOut;
+            };
             if let Some(outcome) = self.look_for_the_dead(blocker) {
                 return outcome;
             }

@@ -40,63 +40,190 @@ const SCENARIOS: &[Scenario] = &[
         name: "produce",
         kinds: &[Multi],
         passings: &[1, 4, 5, 8],
-        points: &["intent.none", "intent.high", "intent.low", "claim.taken", "publish.marked", "intent.withdrawn", "publish.woken"],
+        points: &[
+            "intent.none",
+            "intent.high",
+            "intent.low",
+            "claim.taken",
+            "publish.marked",
+            "intent.withdrawn",
+            "publish.woken",
+        ],
     },
     Scenario {
         name: "produce",
         kinds: &[Multi],
         passings: &[1],
-        points: &["enter.byte", "enter.generation", "enter.owner", "abort.counted", "abort.woken", "exit.owner", "exit.byte"],
+        points: &[
+            "enter.byte",
+            "enter.generation",
+            "enter.owner",
+            "abort.counted",
+            "abort.woken",
+            "exit.owner",
+            "exit.byte",
+        ],
     },
-    Scenario { name: "produce", kinds: &[Multi], passings: &[1, 2], points: &["abort.padded"] },
+    Scenario {
+        name: "produce",
+        kinds: &[Multi],
+        passings: &[1, 2],
+        points: &["abort.padded"],
+    },
     Scenario {
         name: "produce",
         kinds: &[Single],
         passings: &[1, 4, 5, 8],
         points: &["claim.stored", "publish.begun", "publish.stored", "publish.announced"],
     },
-    Scenario { name: "produce", kinds: &[Single], passings: &[1], points: &["enter.single", "abort.rewound", "exit.single"] },
+    Scenario {
+        name: "produce",
+        kinds: &[Single],
+        passings: &[1],
+        points: &["enter.single", "abort.rewound", "exit.single"],
+    },
     Scenario {
         name: "produce",
         kinds: BOTH,
         passings: &[1],
         points: &["attach.opened", "attach.present", "wake.disarmed", "wake.sleepers"],
     },
-    Scenario { name: "wake a watcher", kinds: BOTH, passings: &[1], points: &["wake.fifo", "wake.watchers"] },
-    Scenario { name: "produce when full", kinds: BOTH, passings: &[1], points: &["wait.armed", "wait.decided", "wait.slept"] },
-    Scenario { name: "lose a claim", kinds: &[Multi], passings: &[1], points: &["claim.lost", "intent.withdrawn"] },
+    Scenario {
+        name: "wake a watcher",
+        kinds: BOTH,
+        passings: &[1],
+        points: &["wake.fifo", "wake.watchers"],
+    },
+    Scenario {
+        name: "produce when full",
+        kinds: BOTH,
+        passings: &[1],
+        points: &["wait.armed", "wait.decided", "wait.slept"],
+    },
+    Scenario {
+        name: "lose a claim",
+        kinds: &[Multi],
+        passings: &[1],
+        points: &["claim.lost", "intent.withdrawn"],
+    },
     Scenario {
         name: "consume",
         kinds: BOTH,
         passings: &[1],
         points: &[
-            "registrar.taken", "registrar.released", "join.byte", "join.taken", "join.generation", "join.kind", "join.limit",
-            "join.joining", "join.name_word", "join.named", "join.alone", "join.owner", "join.counters", "join.first_look", "join.gating",
-            "join.second_look", "join.woken", "join.state", "join.live", "join.depends", "wait.armed", "wait.decided", "wait.slept",
-            "leave.ungated", "leave.alone", "leave.free", "leave.untaken", "leave.byte", "leave.woken",
+            "registrar.taken",
+            "registrar.released",
+            "join.byte",
+            "join.taken",
+            "join.generation",
+            "join.kind",
+            "join.limit",
+            "join.joining",
+            "join.name_word",
+            "join.named",
+            "join.alone",
+            "join.owner",
+            "join.counters",
+            "join.first_look",
+            "join.gating",
+            "join.second_look",
+            "join.woken",
+            "join.state",
+            "join.live",
+            "join.depends",
+            "wait.armed",
+            "wait.decided",
+            "wait.slept",
+            "leave.ungated",
+            "leave.alone",
+            "leave.free",
+            "leave.untaken",
+            "leave.byte",
+            "leave.woken",
         ],
     },
-    Scenario { name: "consume", kinds: BOTH, passings: &[1, 4, 5], points: &["commit.stored", "commit.woken"] },
-    Scenario { name: "watch", kinds: BOTH, passings: &[1], points: &["watch.made", "watch.stored", "watch.cleared", "watch.removed"] },
+    Scenario {
+        name: "consume",
+        kinds: BOTH,
+        passings: &[1, 4, 5],
+        points: &["commit.stored", "commit.woken"],
+    },
+    Scenario {
+        name: "watch",
+        kinds: BOTH,
+        passings: &[1],
+        points: &["watch.made", "watch.stored", "watch.cleared", "watch.removed"],
+    },
     Scenario {
         name: "consume durably",
         kinds: BOTH,
         passings: &[1],
-        points: &["join.kind", "join.joining", "join.gating", "join.state", "join.live", "commit.stored", "commit.woken", "leave.away"],
+        points: &[
+            "join.kind",
+            "join.joining",
+            "join.gating",
+            "join.state",
+            "join.live",
+            "commit.stored",
+            "commit.woken",
+            "leave.away",
+        ],
     },
-    Scenario { name: "consume durably", kinds: BOTH, passings: &[4, 5], points: &["commit.stored", "commit.woken"] },
+    Scenario {
+        name: "consume durably",
+        kinds: BOTH,
+        passings: &[4, 5],
+        points: &["commit.stored", "commit.woken"],
+    },
     Scenario {
         name: "come back",
         kinds: BOTH,
         passings: &[1],
-        points: &["return.byte", "return.generation", "return.kind", "return.limit", "return.owner", "return.live"],
+        points: &[
+            "return.byte",
+            "return.generation",
+            "return.kind",
+            "return.limit",
+            "return.owner",
+            "return.live",
+        ],
     },
-    Scenario { name: "come back without gating", kinds: BOTH, passings: &[1], points: &["return.ungated", "return.woken"] },
-    Scenario { name: "come back too late", kinds: BOTH, passings: &[1], points: &["return.missed", "join.gating"] },
-    Scenario { name: "come back and be refused", kinds: BOTH, passings: &[1], points: &["return.refused"] },
-    Scenario { name: "part", kinds: BOTH, passings: &[1], points: &["recover.ungated", "recover.dead", "part.byte"] },
-    Scenario { name: "hold", kinds: BOTH, passings: &[1], points: &["join.gating", "join.state", "hold.released"] },
-    Scenario { name: "forget", kinds: BOTH, passings: &[1], points: &["forget.byte", "leave.ungated", "leave.free", "leave.untaken"] },
+    Scenario {
+        name: "come back without gating",
+        kinds: BOTH,
+        passings: &[1],
+        points: &["return.ungated", "return.woken"],
+    },
+    Scenario {
+        name: "come back too late",
+        kinds: BOTH,
+        passings: &[1],
+        points: &["return.missed", "join.gating"],
+    },
+    Scenario {
+        name: "come back and be refused",
+        kinds: BOTH,
+        passings: &[1],
+        points: &["return.refused"],
+    },
+    Scenario {
+        name: "part",
+        kinds: BOTH,
+        passings: &[1],
+        points: &["recover.ungated", "recover.dead", "part.byte"],
+    },
+    Scenario {
+        name: "hold",
+        kinds: BOTH,
+        passings: &[1],
+        points: &["join.gating", "join.state", "hold.released"],
+    },
+    Scenario {
+        name: "forget",
+        kinds: BOTH,
+        passings: &[1],
+        points: &["forget.byte", "leave.ungated", "leave.free", "leave.untaken"],
+    },
     Scenario {
         name: "recover a producer",
         kinds: &[Multi],
@@ -107,29 +234,64 @@ const SCENARIOS: &[Scenario] = &[
         name: "recover a producer",
         kinds: &[Multi],
         passings: &[1],
-        points: &["recover.producer_byte", "recover.producers_woken", "recover.line_freed", "recover.producer_released"],
+        points: &[
+            "recover.producer_byte",
+            "recover.producers_woken",
+            "recover.line_freed",
+            "recover.producer_released",
+        ],
     },
     Scenario {
         name: "recover a consumer",
         kinds: BOTH,
         passings: &[1],
         points: &[
-            "recover.consumer_byte", "recover.ungated", "watch.cleared", "recover.alone", "recover.free", "recover.untaken",
-            "recover.consumer_woken", "recover.consumer_released",
+            "recover.consumer_byte",
+            "recover.ungated",
+            "watch.cleared",
+            "recover.alone",
+            "recover.free",
+            "recover.untaken",
+            "recover.consumer_woken",
+            "recover.consumer_released",
         ],
     },
-    Scenario { name: "recover with dependents", kinds: BOTH, passings: &[1], points: &["recover.dead", "bury.alone", "bury.free", "bury.untaken"] },
+    Scenario {
+        name: "recover with dependents",
+        kinds: BOTH,
+        passings: &[1],
+        points: &["recover.dead", "bury.alone", "bury.free", "bury.untaken"],
+    },
     Scenario {
         name: "create",
         kinds: BOTH,
         passings: &[1],
         points: &[
-            "create.file", "create.reserved", "attach.opened", "attach.present", "create.header", "create.schema", "create.claimed",
-            "create.published", "create.ready", "create.linked", "create.named",
+            "create.file",
+            "create.reserved",
+            "attach.opened",
+            "attach.present",
+            "create.header",
+            "create.schema",
+            "create.claimed",
+            "create.published",
+            "create.ready",
+            "create.linked",
+            "create.named",
         ],
     },
-    Scenario { name: "replace", kinds: BOTH, passings: &[1], points: &["create.renamed", "retire.said", "retire.woken", "retire.lock_removed"] },
-    Scenario { name: "unlink", kinds: BOTH, passings: &[1], points: &["unlink.removed", "unlink.lock_removed", "retire.said"] },
+    Scenario {
+        name: "replace",
+        kinds: BOTH,
+        passings: &[1],
+        points: &["create.renamed", "retire.said", "retire.woken", "retire.lock_removed"],
+    },
+    Scenario {
+        name: "unlink",
+        kinds: BOTH,
+        passings: &[1],
+        points: &["unlink.removed", "unlink.lock_removed", "retire.said"],
+    },
 ];
 
 fn main() -> ExitCode {
@@ -145,27 +307,42 @@ fn main() -> ExitCode {
     let folder = Folder::new();
     let failed = run_all(only);
     drop(folder);
-    if failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    if failed.is_empty() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
 }
 
 fn run_all(only: Option<&str>) -> Vec<String> {
-    let (begin, runs) = (Instant::now(), std::env::var("RUNS").map_or(1, |runs| runs.parse().expect("RUNS is a number")));
+    let (begin, runs) = (
+        Instant::now(),
+        std::env::var("RUNS").map_or(1, |runs| runs.parse().expect("RUNS is a number")),
+    );
     let (mut done, mut failed, mut slowest) = (0, Vec::new(), 0.0_f64);
     for round in 0..runs {
-        for (scenario, kind, point, passing) in cases().filter(|case| only.is_none_or(|only| format!("{} {}", case.0.name, case.2).contains(only))) {
+        for (scenario, kind, point, passing) in
+            cases().filter(|case| only.is_none_or(|only| format!("{} {}", case.0.name, case.2).contains(only)))
+        {
             let what = format!("{kind:?}: {} dies at {point}:{passing}", scenario.name);
             let started = Instant::now();
             match parent::run(scenario.name, kind, point, passing) {
                 Ok(seconds) => slowest = slowest.max(seconds),
                 Err(why) => {
-                    println!("FAILED {what}: {why} (round {round}, {:.2} s)", started.elapsed().as_secs_f64());
+                    println!(
+                        "FAILED {what}: {why} (round {round}, {:.2} s)",
+                        started.elapsed().as_secs_f64()
+                    );
                     failed.push(what);
                 }
             }
             done += 1;
         }
         if only.is_none() {
-            for (what, stopped_at) in [("stopped before its claim", "intent.low"), ("stopped after its claim", "claim.taken")] {
+            for (what, stopped_at) in [
+                ("stopped before its claim", "intent.low"),
+                ("stopped after its claim", "claim.taken"),
+            ] {
                 if let Err(why) = parent::stopped(stopped_at) {
                     println!("FAILED a live producer {what}: {why}");
                     failed.push(what.to_owned());
@@ -174,7 +351,11 @@ fn run_all(only: Option<&str>) -> Vec<String> {
             }
         }
     }
-    let points = SCENARIOS.iter().flat_map(|scenario| scenario.points).collect::<std::collections::BTreeSet<_>>().len();
+    let points = SCENARIOS
+        .iter()
+        .flat_map(|scenario| scenario.points)
+        .collect::<std::collections::BTreeSet<_>>()
+        .len();
     println!(
         "{points} crash points, {done} runs, {} failed; the slowest survivor needed {slowest:.3} s; {:.1} s in all",
         failed.len(),
@@ -187,7 +368,12 @@ fn cases() -> impl Iterator<Item = (&'static Scenario, ProducerKind, &'static st
     SCENARIOS.iter().flat_map(|scenario| {
         scenario.kinds.iter().flat_map(move |&kind| {
             let points = scenario.points.iter();
-            points.flat_map(move |&point| scenario.passings.iter().map(move |&passing| (scenario, kind, point, passing)))
+            points.flat_map(move |&point| {
+                scenario
+                    .passings
+                    .iter()
+                    .map(move |&passing| (scenario, kind, point, passing))
+            })
         })
     })
 }

@@ -20,7 +20,10 @@ use support::{barrier, check, check_within, consume, geometry, join, publish, re
 
 /// A shared ring of `capacity` slots and `producers` lines.
 fn shared(kind: ProducerKind, capacity: u64, producers: u32) -> Arc<Segment> {
-    let geometry = ringbus_core::Geometry { producers, ..geometry(kind, capacity) };
+    let geometry = ringbus_core::Geometry {
+        producers,
+        ..geometry(kind, capacity)
+    };
     Arc::new(Segment::shared(geometry).unwrap())
 }
 
@@ -92,7 +95,10 @@ fn a_producer_may_die_at_each_step_of_a_claim() {
             recoverer.join().unwrap();
             assert_eq!(step_over_pads(&consumer, publish(&mut producer)).len(), 1);
             recovery::recover_producers(&ring);
-            assert!(line_is_free(&ring, 0) || line_is_free(&ring, 1), "the dead one's line is not free");
+            assert!(
+                line_is_free(&ring, 0) || line_is_free(&ring, 1),
+                "the dead one's line is not free"
+            );
         });
     }
 }
@@ -113,7 +119,10 @@ fn one_who_dies_between_claim_and_publish_does_not_hold_the_living_up() {
             let sequence = publisher.join().unwrap();
             assert!(mortal.join().unwrap());
             let claimed = ring.cursor().claimed.load(Ordering::Acquire);
-            assert!(step_over_pads(&consumer, claimed).contains(&sequence), "an event was lost");
+            assert!(
+                step_over_pads(&consumer, claimed).contains(&sequence),
+                "an event was lost"
+            );
         });
     }
 }
@@ -166,7 +175,11 @@ fn a_failed_claim_does_not_hold_recovery_up() {
         let published = publish(&mut living);
         mortal.join().unwrap();
         recovery::recover_producers(&ring);
-        assert_eq!(ring.is_available(1 - published), true, "a hole stays while a producer lives");
+        assert_eq!(
+            ring.is_available(1 - published),
+            true,
+            "a hole stays while a producer lives"
+        );
         assert!(line_is_free(&ring, 1), "the dead one's line stays taken");
         drop(living);
     });
@@ -194,7 +207,11 @@ fn two_recoverers_do_not_overwrite_the_next_lap() {
         let published = try_publish(&mut living);
         other.join().unwrap();
         if let Some(sequence) = published {
-            assert_eq!((ring.is_available(sequence), ring.is_pad(sequence)), (true, false), "a Pad took an event's place");
+            assert_eq!(
+                (ring.is_available(sequence), ring.is_pad(sequence)),
+                (true, false),
+                "a Pad took an event's place"
+            );
         }
     });
 }
@@ -203,8 +220,12 @@ fn two_recoverers_do_not_overwrite_the_next_lap() {
 #[test]
 fn a_recoverer_may_die_at_each_step() {
     let points = [
-        ("recover.producer_byte", 1), ("recover.counted", 1), ("recover.padded", 1), ("recover.padded", 2),
-        ("recover.intent_cleared", 1), ("recover.line_freed", 1),
+        ("recover.producer_byte", 1),
+        ("recover.counted", 1),
+        ("recover.padded", 1),
+        ("recover.padded", 2),
+        ("recover.intent_cleared", 1),
+        ("recover.line_freed", 1),
     ];
     for (point, times) in points {
         check(move || {
@@ -223,7 +244,11 @@ fn a_recoverer_may_die_at_each_step() {
             recovery::recover_producers(&ring);
             mortal.join().unwrap();
             recovery::recover_producers(&ring);
-            assert_eq!((ring.is_available(0), ring.is_available(1)), (true, true), "a hole stays for ever");
+            assert_eq!(
+                (ring.is_available(0), ring.is_available(1)),
+                (true, true),
+                "a hole stays for ever"
+            );
             assert!(line_is_free(&ring, 0), "the line stays taken");
             assert!(step_over_pads(&consumer, 1).is_empty());
         });
@@ -280,7 +305,11 @@ fn a_slow_consumer_is_not_let_go() {
         assert_eq!(read(&ring, 0), 0, "a slot holds another event");
         slow.commit(0);
         assert_eq!(publisher.join().unwrap(), 1);
-        assert_eq!(slow.entry().identity.state.load(Ordering::Acquire), LIVE, "a live consumer was let go");
+        assert_eq!(
+            slow.entry().identity.state.load(Ordering::Acquire),
+            LIVE,
+            "a live consumer was let go"
+        );
     });
 }
 
@@ -293,13 +322,21 @@ fn who_depends_on_a_dead_consumer_is_told() {
         follower.depend_on(1 << victim.index());
         publish(&mut producer);
         let index = victim.index();
-        let dependent =
-            thread::spawn(move || (barrier(&follower).wait_for(0, 1, WaitStrategy::BLOCKING, None), follower));
+        let dependent = thread::spawn(move || {
+            (
+                barrier(&follower).wait_for(0, 1, WaitStrategy::BLOCKING, None),
+                follower,
+            )
+        });
         kill(&victim);
         let (outcome, follower) = dependent.join().unwrap();
         assert_eq!(outcome, Outcome::Died(index));
         follower.leave().unwrap();
-        assert_eq!(victim.entry().identity.state.load(Ordering::Acquire), FREE, "the dead one was not buried");
+        assert_eq!(
+            victim.entry().identity.state.load(Ordering::Acquire),
+            FREE,
+            "the dead one was not buried"
+        );
     });
 }
 
@@ -318,7 +355,10 @@ fn a_stale_recoverer_does_not_free_who_came_after() {
         stale.join().unwrap();
         let gating = ring.registry().gating.load(Ordering::Acquire);
         assert_ne!(gating & 1 << place.index(), 0, "a place that is held does not gate");
-        assert!(recovery::is_held_open(&ring, place.index()), "a place that is held was freed");
+        assert!(
+            recovery::is_held_open(&ring, place.index()),
+            "a place that is held was freed"
+        );
     });
 }
 
@@ -357,13 +397,21 @@ fn a_durable_consumer_comes_back_to_its_place() {
     check(|| {
         let ring = shared(ProducerKind::Single, 1, 1);
         let mut producer = SingleProducerSequencer::enter(Arc::clone(&ring)).unwrap();
-        let terms = Terms { gating: true, durable: true, absent_limit: 0 };
+        let terms = Terms {
+            gating: true,
+            durable: true,
+            absent_limit: 0,
+        };
         let victim = Consumer::join_as(&ring, "d", terms, Start::Default).unwrap();
         publish(&mut producer);
         let publisher = thread::spawn(move || publish(&mut producer));
         kill(&victim);
         recovery::recover_consumer(&ring, victim.index());
-        assert_ne!(ring.registry().gating.load(Ordering::Acquire) & 1 << victim.index(), 0, "the place does not gate");
+        assert_ne!(
+            ring.registry().gating.load(Ordering::Acquire) & 1 << victim.index(),
+            0,
+            "the place does not gate"
+        );
         assert_eq!(victim.entry().identity.kind.load(Ordering::Relaxed) & DURABLE, DURABLE);
         let back = Consumer::join_as(&ring, "d", terms, Start::Default).unwrap();
         consume(&back, 1);
@@ -377,7 +425,11 @@ fn a_durable_consumer_past_its_limit_is_told_what_it_missed() {
     check(|| {
         let ring = shared(ProducerKind::Single, 1, 1);
         let mut producer = SingleProducerSequencer::enter(Arc::clone(&ring)).unwrap();
-        let terms = Terms { gating: true, durable: true, absent_limit: 1 };
+        let terms = Terms {
+            gating: true,
+            durable: true,
+            absent_limit: 1,
+        };
         let victim = Consumer::join_as(&ring, "d", terms, Start::Default).unwrap();
         publish(&mut producer);
         kill(&victim);
@@ -407,6 +459,9 @@ fn a_joiner_misses_nothing_while_recovery_goes_on() {
         let joiner = join(&ring, "joiner");
         let events = step_over_pads(&joiner, 1);
         let sequence = publisher.join().unwrap();
-        assert!(events.is_empty() || events == [sequence], "{events:?} is not what was published, {sequence}");
+        assert!(
+            events.is_empty() || events == [sequence],
+            "{events:?} is not what was published, {sequence}"
+        );
     });
 }

@@ -194,11 +194,7 @@ const CHECKS: &[(Twin, &str, &str)] = &[
         "loom_recovery",
         "the_claim_of_a_slow_producer_is_never_padded",
     ),
-    (
-        Twin::DeathByTime,
-        "loom_recovery",
-        "a_slow_consumer_is_not_let_go",
-    ),
+    (Twin::DeathByTime, "loom_recovery", "a_slow_consumer_is_not_let_go"),
     (
         Twin::IntentsIgnored,
         "loom_recovery",

@@ -22,8 +22,12 @@ impl Drop for Park {
 }
 
 /// A vectorcall function whose caller is ready to be unwound.
-pub type Vectorcall =
-    unsafe extern "C-unwind" fn(*mut ffi::PyObject, *const *mut ffi::PyObject, usize, *mut ffi::PyObject) -> *mut ffi::PyObject;
+pub type Vectorcall = unsafe extern "C-unwind" fn(
+    *mut ffi::PyObject,
+    *const *mut ffi::PyObject,
+    usize,
+    *mut ffi::PyObject,
+) -> *mut ffi::PyObject;
 
 unsafe extern "C-unwind" {
     // The interpreter's own, not the inline copy of `ffi`: that one promises not to unwind.
@@ -42,8 +46,9 @@ unsafe extern "C-unwind" {
 pub unsafe fn function_of(callable: *mut ffi::PyObject) -> Vectorcall {
     // SAFETY: attached. The two types differ in that the caller of the one is ready to be unwound.
     unsafe {
-        ffi::PyVectorcall_Function(callable)
-            .map_or(PyObject_Vectorcall, |function| mem::transmute::<ffi::vectorcallfunc, Vectorcall>(function))
+        ffi::PyVectorcall_Function(callable).map_or(PyObject_Vectorcall, |function| {
+            mem::transmute::<ffi::vectorcallfunc, Vectorcall>(function)
+        })
     }
 }
 

@@ -1,10 +1,10 @@
 //! A claim that is open while user code fills the slots: published at the end of the `with`, or given back.
 
 use crate::cell::GilCell;
+use crate::errors;
 use crate::event;
 use crate::ring::{Ring, RingHandle};
 use crate::view::{self, Lease, Place};
-use crate::errors;
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 use std::ptr;
@@ -34,19 +34,35 @@ enum Given {
     Nothing,
     Event(Py<PyAny>),
     Object,
-    Array { array: Py<PyAny>, lease: Py<Lease>, bounced: bool },
+    Array {
+        array: Py<PyAny>,
+        lease: Py<Lease>,
+        bounced: bool,
+    },
 }
 
 impl Claim {
     pub fn new(handle: Py<RingHandle>, count: Option<i64>, kind: usize, reset: bool, timeout: Option<f64>) -> Self {
         let ring = Arc::clone(&handle.get().ring);
-        Self { handle, ring, count, kind, reset, timeout, state: GilCell::new(State::New) }
+        Self {
+            handle,
+            ring,
+            count,
+            kind,
+            reset,
+            timeout,
+            state: GilCell::new(State::New),
+        }
     }
 
     fn opened(&self, py: Python<'_>, high: i64) -> PyResult<Py<PyAny>> {
         let low = high - self.count.unwrap_or(1) + 1;
         self.ring.open_claim.set(self.ring.is_single());
-        *self.state.get_mut() = State::Open { low, high, given: Given::Nothing };
+        *self.state.get_mut() = State::Open {
+            low,
+            high,
+            given: Given::Nothing,
+        };
         let given = self.give(py, low, high);
         match given {
             Ok((given, value)) => {
@@ -82,19 +98,38 @@ impl Claim {
             Lease::slots(py, ring)?
         };
         let place = if wraps {
-            Place { data: lease.get().memory(), count, stride: ring.kinds[self.kind].schema.event_bytes }
+            Place {
+                data: lease.get().memory(),
+                count,
+                stride: ring.kinds[self.kind].schema.event_bytes,
+            }
         } else {
-            Place { data: ring.event(low), count, stride: ring.slot.bytes }
+            Place {
+                data: ring.event(low),
+                count,
+                stride: ring.slot.bytes,
+            }
         };
         self.reset_place(&place);
         // SAFETY: the slots are this claim's, or the memory is the lease's own.
         let array = unsafe { view::array(py, &ring.kinds[self.kind].dtype, &place, &lease)? };
-        Ok((Given::Array { array: array.clone_ref(py), lease, bounced: wraps }, array))
+        Ok((
+            Given::Array {
+                array: array.clone_ref(py),
+                lease,
+                bounced: wraps,
+            },
+            array,
+        ))
     }
 
     fn reset_slots(&self, low: i64, high: i64) {
         for sequence in low..=high {
-            self.reset_place(&Place { data: self.ring.event(sequence), count: 1, stride: self.ring.slot.bytes });
+            self.reset_place(&Place {
+                data: self.ring.event(sequence),
+                count: 1,
+                stride: self.ring.slot.bytes,
+            });
         }
     }
 
@@ -119,7 +154,9 @@ impl Claim {
     /// Takes what is open out of the claim; nothing where it is not open.
     fn close(&self) -> Option<(i64, i64, Given)> {
         let state = self.state.get_mut();
-        let State::Open { low, high, .. } = *state else { return None };
+        let State::Open { low, high, .. } = *state else {
+            return None;
+        };
         match std::mem::replace(state, State::Done { low, high }) {
             State::Open { given, .. } => Some((low, high, given)),
             State::New | State::Waiting | State::Done { .. } => None,
@@ -177,10 +214,16 @@ impl Claim {
     fn _try(&self, py: Python<'_>) -> PyResult<bool> {
         self.ring.check(py)?;
         self.ring.check_open_claim(py)?;
-        let Ok(high) = self.ring.try_claim(py, self.count.unwrap_or(1))? else { return Ok(false) };
+        let Ok(high) = self.ring.try_claim(py, self.count.unwrap_or(1))? else {
+            return Ok(false);
+        };
         let low = high - self.count.unwrap_or(1) + 1;
         self.ring.open_claim.set(self.ring.is_single());
-        *self.state.get_mut() = State::Open { low, high, given: Given::Nothing };
+        *self.state.get_mut() = State::Open {
+            low,
+            high,
+            given: Given::Nothing,
+        };
         Ok(true)
     }
 
@@ -199,7 +242,11 @@ impl Claim {
                 }
             }
             State::Waiting => Err(self.misused(py, "is being made by another thread")),
-            State::Open { high, given: Given::Nothing, .. } => {
+            State::Open {
+                high,
+                given: Given::Nothing,
+                ..
+            } => {
                 let high = *high;
                 self.opened(py, high)
             }
@@ -217,7 +264,9 @@ impl Claim {
         traceback: &Bound<'_, PyAny>,
     ) -> PyResult<bool> {
         let _ = traceback;
-        let Some((low, high, given)) = self.close() else { return Err(self.misused(py, "is not open")) };
+        let Some((low, high, given)) = self.close() else {
+            return Err(self.misused(py, "is not open"));
+        };
         let kept = self.take_back(given, low);
         if let Err(forked) = self.ring.check_fork(py) {
             return if kind.is_none() { Err(forked) } else { Ok(false) };

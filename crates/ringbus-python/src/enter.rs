@@ -35,7 +35,13 @@ pub fn deadline(py: Python<'_>, timeout: Option<f64>) -> PyResult<Option<Instant
     let Some(seconds) = timeout else { return Ok(None) };
     if seconds.is_nan() || seconds < 0.0 {
         let fact = format!("timeout is {seconds}");
-        return Err(crate::errors::error(py, "ConfigurationError", (fact, "use seconds, at least 0, or None")));
+        return Err(crate::errors::error(
+            py,
+            "ConfigurationError",
+            (fact, "use seconds, at least 0, or None"),
+        ));
     }
-    Ok(Duration::try_from_secs_f64(seconds).ok().and_then(|timeout| Instant::now().checked_add(timeout)))
+    Ok(Duration::try_from_secs_f64(seconds)
+        .ok()
+        .and_then(|timeout| Instant::now().checked_add(timeout)))
 }

@@ -24,16 +24,32 @@ pub fn config(py: Python<'_>, reason: &ConfigError) -> PyErr {
         ConfigError::CapacityNotPowerOfTwo { capacity } => {
             let (below, above) = neighbours(*capacity);
             let remedy = format!("use {below} or {above}");
-            error(py, "CapacityError", ("capacity is not a power of two", *capacity, remedy))
+            error(
+                py,
+                "CapacityError",
+                ("capacity is not a power of two", *capacity, remedy),
+            )
         }
         ConfigError::CapacityTooLarge { capacity, slot_bytes } => {
             let bytes = u128::from(*capacity) * u128::from(*slot_bytes);
             let fact = format!("capacity would take {} at {slot_bytes} bytes a slot", human(bytes));
-            error(py, "CapacityError", (fact, *capacity, "at most 2**32 slots and 64 TiB; use a smaller power of two"))
+            error(
+                py,
+                "CapacityError",
+                (
+                    fact,
+                    *capacity,
+                    "at most 2**32 slots and 64 TiB; use a smaller power of two",
+                ),
+            )
         }
         ConfigError::StartOutOfRange { start } => {
             let fact = format!("start is {start}");
-            error(py, "ConfigurationError", (fact, "a first sequence is at least 0 and below 2**62 - 2**32"))
+            error(
+                py,
+                "ConfigurationError",
+                (fact, "a first sequence is at least 0 and below 2**62 - 2**32"),
+            )
         }
         ConfigError::OutOfMemory { bytes, errno } => {
             let fact = format!("the system gave no {} (errno {errno})", human(u128::from(*bytes)));
@@ -72,12 +88,21 @@ pub fn share(py: Python<'_>, reason: &ShareError) -> PyErr {
             let remedy = "rings live in a folder of mode 0700 of this user; set RINGBUS_DIR to one";
             error(py, "ConfigurationError", (reason.to_string(), remedy))
         }
-        ShareError::Layout { path, fact, found, expected } => {
-            error(py, "LayoutError", (format!("{} {fact}", path.display()), found.as_str(), expected.as_str()))
-        }
-        ShareError::ProducersFull { .. } => {
-            error(py, "ClaimError", (reason.to_string(), "close producers that are no longer needed"))
-        }
+        ShareError::Layout {
+            path,
+            fact,
+            found,
+            expected,
+        } => error(
+            py,
+            "LayoutError",
+            (format!("{} {fact}", path.display()), found.as_str(), expected.as_str()),
+        ),
+        ShareError::ProducersFull { .. } => error(
+            py,
+            "ClaimError",
+            (reason.to_string(), "close producers that are no longer needed"),
+        ),
         ShareError::OtherProducer => {
             let remedy = "publish from that process, or make the ring with producers=\"multi\"";
             error(py, "ClaimError", (reason.to_string(), remedy))
@@ -89,8 +114,13 @@ pub fn share(py: Python<'_>, reason: &ShareError) -> PyErr {
 
 /// Who lives in the ring at `path`, for a message.
 fn holders(path: &std::path::Path) -> Vec<String> {
-    let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-    Segment::attach(&name, true, None).map(|segment| crate::ring::residents(&segment)).unwrap_or_default()
+    let name = path
+        .file_name()
+        .map(|name| name.to_string_lossy().into_owned())
+        .unwrap_or_default();
+    Segment::attach(&name, true, None)
+        .map(|segment| crate::ring::residents(&segment))
+        .unwrap_or_default()
 }
 
 /// A claim that was refused.
@@ -98,12 +128,22 @@ pub fn claim(py: Python<'_>, reason: ClaimError, ring: &str) -> PyErr {
     match reason {
         ClaimError::CountOutOfRange { count, capacity } => {
             let fact = format!("a claim on {ring} is not in 1..{capacity}");
-            error(py, "CapacityError", (fact, count, "claim less at a time, or use publish_batch, which claims in parts"))
+            error(
+                py,
+                "CapacityError",
+                (
+                    fact,
+                    count,
+                    "claim less at a time, or use publish_batch, which claims in parts",
+                ),
+            )
         }
         ClaimError::Full => error(py, "WaitTimeout", (format!("claiming on {ring}"), 0.0)),
-        ClaimError::TooManyOpenClaims => {
-            error(py, "ClaimError", (format!("{reason} ({ring})"), "leave one of them first"))
-        }
+        ClaimError::TooManyOpenClaims => error(
+            py,
+            "ClaimError",
+            (format!("{reason} ({ring})"), "leave one of them first"),
+        ),
         ClaimError::Exhausted => {
             let fact = format!("{ring} has reached its last sequence, 2**62");
             error(py, "ClaimError", (fact, "begin a new ring"))
@@ -124,7 +164,11 @@ pub fn join(py: Python<'_>, reason: &JoinError, ring: &str) -> PyErr {
 
 /// A consumer that cannot leave.
 pub fn leave(py: Python<'_>, reason: LeaveError, name: &str) -> PyErr {
-    error(py, "TopologyError", (format!("{name:?} cannot leave: {reason}"), "remove those first"))
+    error(
+        py,
+        "TopologyError",
+        (format!("{name:?} cannot leave: {reason}"), "remove those first"),
+    )
 }
 
 /// A graph that cannot run.

@@ -209,7 +209,11 @@ impl Field {
         // SAFETY: the field lies inside the event (checked when the schema was made); the rest is the caller's promise.
         unsafe {
             let place = event.add(self.offset);
-            if self.write_at_once(place, value) { Ok(()) } else { self.write_any(py, place, value) }
+            if self.write_at_once(place, value) {
+                Ok(())
+            } else {
+                self.write_any(py, place, value)
+            }
         }
     }
 
@@ -223,7 +227,11 @@ impl Field {
                 return true;
             }
             self.kind == Kind::Text
-                && self.written.get_mut().as_ref().is_some_and(|written| written.write(place, self.size, value))
+                && self
+                    .written
+                    .get_mut()
+                    .as_ref()
+                    .is_some_and(|written| written.write(place, self.size, value))
         }
     }
 

@@ -9,9 +9,9 @@ use crate::view::{self, Lease, Place};
 use crate::{enter, errors};
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
-use ringbus_core::{Blocker, Outcome, recovery};
 use ringbus_core::consumer::Lapped;
 use ringbus_core::futex::WATCHER;
+use ringbus_core::{Blocker, Outcome, recovery};
 use std::os::fd::{FromRawFd, IntoRawFd, OwnedFd};
 use std::ptr;
 use std::time::Instant;
@@ -81,13 +81,21 @@ impl Poller {
 
     /// The slot of `sequence`, which [`Self::seek`] has just found, or its copy where this consumer does not gate.
     fn slot(&self, sequence: i64) -> *mut u8 {
-        if self.reader.is_gating() { self.reader.ring.segment.slot(sequence) } else { self.reader.copied() }
+        if self.reader.is_gating() {
+            self.reader.ring.segment.slot(sequence)
+        } else {
+            self.reader.copied()
+        }
     }
 
     fn cannot_watch(&self, py: Python<'_>) -> PyErr {
         let (name, ring) = (&self.reader.name, &self.reader.ring.label);
         let fact = format!("{name:?} waits on an event loop, and {ring} is attached read-only");
-        errors::error(py, "ConfigurationError", (fact, "attach without read_only=True, or poll"))
+        errors::error(
+            py,
+            "ConfigurationError",
+            (fact, "attach without read_only=True, or poll"),
+        )
     }
 
     /// Is done with what was handed out before.
@@ -100,7 +108,9 @@ impl Poller {
     }
 
     fn take_one(&self, py: Python<'_>) -> PyResult<Option<Py<PyAny>>> {
-        let Some(sequence) = self.seek(py)? else { return Ok(None) };
+        let Some(sequence) = self.seek(py)? else {
+            return Ok(None);
+        };
         let slot = self.slot(sequence);
         let event = if self.reader.ring.objects.is_some() {
             self.reader.ring.object(sequence).clone_ref(py)
@@ -159,7 +169,11 @@ impl Poller {
         let reader = Reader::join(py, ring, &reader)?;
         reader.ring.add_closing(&reader.alert);
         let sequence = reader.sequence();
-        Ok(Self { reader, next: GilCell::new(sequence + 1), readable: GilCell::new(sequence) })
+        Ok(Self {
+            reader,
+            next: GilCell::new(sequence + 1),
+            readable: GilCell::new(sequence),
+        })
     }
 
     /// Its entry in the registry.
@@ -221,15 +235,23 @@ impl Poller {
     fn _next(&self, py: Python<'_>, timeout: Option<f64>) -> PyResult<Option<Py<PyAny>>> {
         self.check(py)?;
         self.commit_handed(py)?;
-        if self.wait_some(py, enter::deadline(py, timeout)?)? { self.take_counted(py) } else { Ok(None) }
+        if self.wait_some(py, enter::deadline(py, timeout)?)? {
+            self.take_counted(py)
+        } else {
+            Ok(None)
+        }
     }
 
     /// The next event and its sequence; None when there is none now.
     fn _try_numbered(&self, py: Python<'_>) -> PyResult<Option<(i64, Py<PyAny>)>> {
         self.check(py)?;
         self.commit_handed(py)?;
-        let Some(sequence) = self.seek(py)? else { return Ok(None) };
-        let Some(event) = self.take_one(py)? else { return Ok(None) };
+        let Some(sequence) = self.seek(py)? else {
+            return Ok(None);
+        };
+        let Some(event) = self.take_one(py)? else {
+            return Ok(None);
+        };
         self.reader.count_batch(1);
         Ok(Some((sequence, event)))
     }
@@ -295,7 +317,11 @@ impl Poller {
         }
         self.commit_handed(py)?;
         self.reader.count_batch(count as u64);
-        let place = Place { data: lease.get().memory(), count: count as i64, stride: bytes };
+        let place = Place {
+            data: lease.get().memory(),
+            count: count as i64,
+            stride: bytes,
+        };
         // SAFETY: the memory is the lease's own.
         unsafe { view::array(py, &ring.kinds[kind].dtype, &place, &lease).map(Some) }
     }
@@ -320,7 +346,9 @@ impl Poller {
             if self.reader.ring.shared {
                 self.reader.ring.check(py)?;
             }
-            let Err(blocker) = self.reader.poll(self.next.get()) else { continue };
+            let Err(blocker) = self.reader.poll(self.next.get()) else {
+                continue;
+            };
             if late {
                 recovery::look(segment, blocker);
             }
@@ -347,7 +375,9 @@ impl Poller {
         if segment.is_read_only() {
             return Err(self.cannot_watch(py));
         }
-        let descriptor = segment.open_watch(self.reader.index()).map_err(|why| errors::share(py, &why))?;
+        let descriptor = segment
+            .open_watch(self.reader.index())
+            .map_err(|why| errors::share(py, &why))?;
         Ok(descriptor.into_raw_fd())
     }
 
@@ -370,7 +400,8 @@ impl Poller {
 
     /// Takes back that the last event was handed out: it is handed out again.
     fn _rewind(&self, sequence: i64) {
-        self.next.set(sequence.max(self.reader.sequence() + 1).min(self.next.get()));
+        self.next
+            .set(sequence.max(self.reader.sequence() + 1).min(self.next.get()));
     }
 
     /// Leaves the ring: producers do not wait for it any more, and a wait of another thread in it ends.

@@ -14,8 +14,8 @@ use pyo3::exceptions::PyKeyError;
 use pyo3::ffi;
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
-use ringbus_core::sync::{AtomicI64, Ordering};
 use ringbus_core::Outcome;
+use ringbus_core::sync::{AtomicI64, Ordering};
 use std::ptr;
 use std::time::Duration;
 
@@ -65,9 +65,19 @@ enum Share {
     /// All: no worker.
     All,
     /// Those whose key's bytes fall to it.
-    Bytes { number: u64, workers: u64, offset: usize, size: usize },
+    Bytes {
+        number: u64,
+        workers: u64,
+        offset: usize,
+        size: usize,
+    },
     /// Those whose key, from Python, falls to it.
-    Key { number: u64, workers: u64, key: Py<PyAny>, callable: bool },
+    Key {
+        number: u64,
+        workers: u64,
+        key: Py<PyAny>,
+        callable: bool,
+    },
     /// Whatever no other has taken.
     Free { work: Py<Work>, mine: GilCell<Option<i64>> },
 }
@@ -192,11 +202,21 @@ impl Processor {
                 return Err((0, first - 1));
             }
         }
-        if plain { self.each::<true>(py, first, end, last) } else { self.each::<false>(py, first, end, last) }
+        if plain {
+            self.each::<true>(py, first, end, last)
+        } else {
+            self.each::<false>(py, first, end, last)
+        }
     }
 
     #[inline(always)]
-    fn each<const PLAIN: bool>(&self, py: Python<'_>, first: i64, end: i64, last: i64) -> Result<(u64, i64), (u64, i64)> {
+    fn each<const PLAIN: bool>(
+        &self,
+        py: Python<'_>,
+        first: i64,
+        end: i64,
+        last: i64,
+    ) -> Result<(u64, i64), (u64, i64)> {
         let callable = self.callable.as_ptr();
         // SAFETY: attached; the callable is alive as long as `self`.
         let call = unsafe { call::function_of(callable) };
@@ -298,7 +318,11 @@ impl Processor {
     ) -> *mut ffi::PyObject {
         // SAFETY: attached; the arguments are alive during the call, and `arity` of them are passed.
         unsafe {
-            let number = if self.arity > 1 { ffi::PyLong_FromLongLong(sequence) } else { ptr::null_mut() };
+            let number = if self.arity > 1 {
+                ffi::PyLong_FromLongLong(sequence)
+            } else {
+                ptr::null_mut()
+            };
             if self.arity > 1 && number.is_null() {
                 return ptr::null_mut();
             }
@@ -387,21 +411,28 @@ impl Processor {
             return Some((low, end));
         }
         let kind = self.ring().kind_at(segment.slot(low));
-        let fits = |&sequence: &i64| {
-            self.ring().kind_at(segment.slot(sequence)) == kind && self.is_taken(py, sequence)
-        };
+        let fits = |&sequence: &i64| self.ring().kind_at(segment.slot(sequence)) == kind && self.is_taken(py, sequence);
         let high = (low + 1..=end).take_while(fits).last().unwrap_or(low);
         Some((low, high))
     }
 
     fn handle_run(&self, py: Python<'_>, low: i64, size: i64) -> Flow {
         let ring = self.ring();
-        let lease = match self.lease.get_mut().take().map_or_else(|| Lease::slots(py, &self.reader.ring), Ok) {
+        let lease = match self
+            .lease
+            .get_mut()
+            .take()
+            .map_or_else(|| Lease::slots(py, &self.reader.ring), Ok)
+        {
             Ok(lease) => lease,
             Err(error) => return self.failed(py, error, low, None),
         };
         let kind = &ring.kinds[ring.kind_at(ring.segment.slot(low))];
-        let place = Place { data: ring.event(low), count: size, stride: ring.slot.bytes };
+        let place = Place {
+            data: ring.event(low),
+            count: size,
+            stride: ring.slot.bytes,
+        };
         // SAFETY: the slots gate until this batch is committed; afterwards nobody has a view of them.
         let array = match unsafe { view::array(py, &kind.dtype, &place, &lease) } {
             Ok(array) => array,
@@ -434,9 +465,7 @@ impl Processor {
 
     fn batch_outcome(&self, py: Python<'_>, result: PyResult<Py<PyAny>>, low: i64, array: &Py<PyAny>) -> Flow {
         match result {
-            Ok(result) if result.is(&self.decline) => {
-                self.refused(py, None, low, array.call_method0(py, "copy").ok())
-            }
+            Ok(result) if result.is(&self.decline) => self.refused(py, None, low, array.call_method0(py, "copy").ok()),
             Ok(_) => Flow::Continue,
             Err(error) => self.failed(py, error, low, array.call_method0(py, "copy").ok()),
         }
@@ -524,7 +553,11 @@ impl Processor {
         let Some(kind) = kind else { return Ok((0, next - 1)) };
         // SAFETY: the memory is the lease's own.
         let data = unsafe { lease.get().memory().add(ring.slot.event) };
-        let place = Place { data, count: count as i64, stride: bytes };
+        let place = Place {
+            data,
+            count: count as i64,
+            stride: bytes,
+        };
         // SAFETY: as above.
         let array = match unsafe { view::array(py, &ring.kinds[kind].dtype, &place, &lease) } {
             Ok(array) => array,
@@ -580,12 +613,22 @@ impl Processor {
         }
         match &self.share {
             Share::All | Share::Free { .. } => true,
-            Share::Bytes { number, workers, offset, size } => {
+            Share::Bytes {
+                number,
+                workers,
+                offset,
+                size,
+            } => {
                 // SAFETY: the field is inside the event.
                 let bytes = unsafe { std::slice::from_raw_parts(ring.event(sequence).add(*offset), *size) };
                 fold(bytes) % workers == *number
             }
-            Share::Key { number, workers, key, callable } => {
+            Share::Key {
+                number,
+                workers,
+                key,
+                callable,
+            } => {
                 // A key that cannot be had falls to the first worker, whose handler will see the event.
                 self.key_of(py, sequence, key, *callable).unwrap_or(0) % workers == *number
             }
@@ -598,12 +641,19 @@ impl Processor {
         } else {
             self.reader.own_event(py, self.ring().segment.slot(sequence))?
         };
-        let value = if callable { call::call(py, key, [&event])? } else { event.bind(py).getattr(key.bind(py).cast()?)?.unbind() };
+        let value = if callable {
+            call::call(py, key, [&event])?
+        } else {
+            event.bind(py).getattr(key.bind(py).cast()?)?.unbind()
+        };
         Ok(value.bind(py).hash()? as u64)
     }
 
     fn last_taken(&self, py: Python<'_>, first: i64, last: i64) -> i64 {
-        (first..=last).rev().find(|&sequence| self.is_taken(py, sequence)).unwrap_or(first - 1)
+        (first..=last)
+            .rev()
+            .find(|&sequence| self.is_taken(py, sequence))
+            .unwrap_or(first - 1)
     }
 
     /// Calls a life-cycle method, with the number it takes if it takes one.
@@ -699,19 +749,43 @@ fn fold(bytes: &[u8]) -> u64 {
 }
 
 fn share(py: Python<'_>, ring: &Ring, facts: &HandlerFacts<'_>) -> PyResult<Share> {
-    let Some((number, workers, key)) = &facts.worker else { return Ok(Share::All) };
+    let Some((number, workers, key)) = &facts.worker else {
+        return Ok(Share::All);
+    };
     let (number, workers) = (*number as u64, *workers as u64);
     let Some(key) = key else {
         let work = facts.work.as_ref().map(|work| work.clone_ref(py));
         let work = work.ok_or_else(|| PyKeyError::new_err("workers without a key share their work"))?;
-        return Ok(Share::Free { work, mine: GilCell::new(None) });
+        return Ok(Share::Free {
+            work,
+            mine: GilCell::new(None),
+        });
     };
-    let field = key.extract::<String>().ok().filter(|_| ring.kinds.len() == 1).and_then(|name| {
-        ring.kinds[0].schema.fields.iter().find(|field| field.label == name).map(|field| (field.offset, field.size))
-    });
+    let field = key
+        .extract::<String>()
+        .ok()
+        .filter(|_| ring.kinds.len() == 1)
+        .and_then(|name| {
+            ring.kinds[0]
+                .schema
+                .fields
+                .iter()
+                .find(|field| field.label == name)
+                .map(|field| (field.offset, field.size))
+        });
     Ok(match field {
-        Some((offset, size)) => Share::Bytes { number, workers, offset, size },
-        None => Share::Key { number, workers, key: key.clone().unbind(), callable: key.is_callable() },
+        Some((offset, size)) => Share::Bytes {
+            number,
+            workers,
+            offset,
+            size,
+        },
+        None => Share::Key {
+            number,
+            workers,
+            key: key.clone().unbind(),
+            callable: key.is_callable(),
+        },
     })
 }
 
@@ -722,10 +796,20 @@ impl Processor {
         let share = share(py, &ring.get().ring, &handler)?;
         enter::deadline(py, handler.timeout)?;
         // A time that no clock reaches is none.
-        let timeout = handler.timeout.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+        let timeout = handler
+            .timeout
+            .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
         if handler.batch && ring.get().ring.objects.is_some() {
-            let fact = format!("{:?} is a batch handler, and {} holds objects", reader.name, ring.get().ring.label);
-            return Err(errors::error(py, "ConfigurationError", (fact, "take the objects one by one")));
+            let fact = format!(
+                "{:?} is a batch handler, and {} holds objects",
+                reader.name,
+                ring.get().ring.label
+            );
+            return Err(errors::error(
+                py,
+                "ConfigurationError",
+                (fact, "take the objects one by one"),
+            ));
         }
         let reader = Reader::join(py, ring, &reader)?;
         let views = vec![ptr::null_mut(); reader.ring.kinds.len()];
@@ -816,7 +900,11 @@ impl Processor {
     /// Calls `on_start`, hands out events until it is halted or fails, and calls `on_shutdown`.
     fn run(&self, py: Python<'_>) -> PyResult<()> {
         self.ring().check_fork(py)?;
-        let result = if self.start(py) == Flow::Continue { self.run_until_halted(py) } else { Ok(()) };
+        let result = if self.start(py) == Flow::Continue {
+            self.run_until_halted(py)
+        } else {
+            Ok(())
+        };
         self.shutdown(py);
         result
     }
@@ -860,7 +948,12 @@ impl Processor {
             visit.call(key)?;
         }
         let hooks = &self.hooks;
-        for hook in [&hooks.on_start, &hooks.on_shutdown, &hooks.on_timeout, &hooks.on_batch_start] {
+        for hook in [
+            &hooks.on_start,
+            &hooks.on_shutdown,
+            &hooks.on_timeout,
+            &hooks.on_batch_start,
+        ] {
             visit.call(hook)?;
         }
         Ok(())
@@ -894,9 +987,13 @@ pub fn run_serial(py: Python<'_>, processors: Vec<Py<Processor>>) -> PyResult<()
 }
 
 fn run_in_turn(py: Python<'_>, processors: &[&Processor]) -> PyResult<()> {
-    let own: u64 = processors.iter().fold(0, |set, processor| set | processor.reader.entry_bit());
+    let own: u64 = processors
+        .iter()
+        .fold(0, |set, processor| set | processor.reader.entry_bit());
     let upstream = |processor: &Processor| processor.reader.barrier.get_mut().depends_on() & !own;
-    let alike = processors.iter().all(|processor| upstream(processor) == upstream(processors[0]));
+    let alike = processors
+        .iter()
+        .all(|processor| upstream(processor) == upstream(processors[0]));
     while !processors.iter().any(|processor| processor.reader.alert.is_raised()) {
         let mut moved = 0;
         for processor in processors {
@@ -916,7 +1013,11 @@ fn run_in_turn(py: Python<'_>, processors: &[&Processor]) -> PyResult<()> {
 /// different ones.
 fn first_wanted<'a>(processors: &[&'a Processor], own: u64) -> &'a Processor {
     let is_root = |processor: &&&Processor| processor.reader.barrier.get_mut().depends_on() & own == 0;
-    processors.iter().filter(is_root).min_by_key(|processor| processor.wanted()).unwrap_or(&processors[0])
+    processors
+        .iter()
+        .filter(is_root)
+        .min_by_key(|processor| processor.wanted())
+        .unwrap_or(&processors[0])
 }
 
 /// `first` depends on nothing of the group. Where others wait for something else than it, a look each millisecond stands in
@@ -924,7 +1025,11 @@ fn first_wanted<'a>(processors: &[&'a Processor], own: u64) -> &'a Processor {
 fn wait_for_more(py: Python<'_>, processors: &[&Processor], first: &Processor, alike: bool) -> PyResult<()> {
     let pause = Duration::from_millis(1);
     let shortest = processors.iter().filter_map(|processor| processor.timeout).min();
-    let timeout = if alike { shortest } else { Some(shortest.map_or(pause, |timeout| timeout.min(pause))) };
+    let timeout = if alike {
+        shortest
+    } else {
+        Some(shortest.map_or(pause, |timeout| timeout.min(pause)))
+    };
     let outcome = first.reader.wait(py, first.wanted(), timeout)?;
     if !first.goes_on(py, outcome)? {
         first.reader.alert.raise(&first.ring().segment);

@@ -27,22 +27,36 @@ pub struct Publisher {
     pool: GilCell<Vec<Box<[u64]>>>,
 }
 
-type FastCall =
-    unsafe extern "C" fn(*mut ffi::PyObject, *const *mut ffi::PyObject, ffi::Py_ssize_t, *mut ffi::PyObject) -> *mut ffi::PyObject;
+type FastCall = unsafe extern "C" fn(
+    *mut ffi::PyObject,
+    *const *mut ffi::PyObject,
+    ffi::Py_ssize_t,
+    *mut ffi::PyObject,
+) -> *mut ffi::PyObject;
 
 struct Methods([ffi::PyMethodDef; 2]);
 // SAFETY: never written; the pointers in it are to static strings and functions.
 unsafe impl Sync for Methods {}
 
 static METHODS: Methods = Methods([
-    method(c"publish", publish::<false>, c"publish(**fields) or publish(event) or publish(translator)"),
-    method(c"try_publish", publish::<true>, c"try_publish(**fields) or try_publish(event) or try_publish(translator)"),
+    method(
+        c"publish",
+        publish::<false>,
+        c"publish(**fields) or publish(event) or publish(translator)",
+    ),
+    method(
+        c"try_publish",
+        publish::<true>,
+        c"try_publish(**fields) or try_publish(event) or try_publish(translator)",
+    ),
 ]);
 
 const fn method(name: &'static std::ffi::CStr, call: FastCall, doc: &'static std::ffi::CStr) -> ffi::PyMethodDef {
     ffi::PyMethodDef {
         ml_name: name.as_ptr(),
-        ml_meth: ffi::PyMethodDefPointer { PyCFunctionFastWithKeywords: call },
+        ml_meth: ffi::PyMethodDefPointer {
+            PyCFunctionFastWithKeywords: call,
+        },
         ml_flags: ffi::METH_FASTCALL | ffi::METH_KEYWORDS,
         ml_doc: doc.as_ptr(),
     }
@@ -233,7 +247,11 @@ impl Publisher {
             // SAFETY: the values go with the names.
             return unsafe { self.publish_object::<TRY>(py, positional, named, names) };
         }
-        let kind = if count > 0 { ring.kind_of(&value(0)) } else { Some(ring.only_kind(py, "publish")?) };
+        let kind = if count > 0 {
+            ring.kind_of(&value(0))
+        } else {
+            Some(ring.only_kind(py, "publish")?)
+        };
         match (count, kind) {
             (0 | 1, Some(kind)) => {
                 let schema = &*ring.kinds[kind].schema;
@@ -262,7 +280,11 @@ impl Publisher {
             self.ring.label,
             first.repr()?
         );
-        Ok(errors::error(py, "SchemaError", (fact, "name the fields, as in publish(price=1.0)")))
+        Ok(errors::error(
+            py,
+            "SchemaError",
+            (fact, "name the fields, as in publish(price=1.0)"),
+        ))
     }
 
     fn publish_one<const TRY: bool>(&self, py: Python<'_>, value: &Bound<'_, PyAny>) -> Result<bool, Refused> {
@@ -284,8 +306,17 @@ impl Publisher {
             return self.translate::<TRY>(py, kind, value);
         }
         let names: Vec<&str> = self.ring.kinds.iter().map(|kind| kind.schema.name.as_str()).collect();
-        let fact = format!("{} takes {}, and was given {}", self.ring.label, names.join(" or "), value.repr()?);
-        Err(Some(errors::error(py, "SchemaError", (fact, "publish an event of the ring, its fields, or a translator"))))
+        let fact = format!(
+            "{} takes {}, and was given {}",
+            self.ring.label,
+            names.join(" or "),
+            value.repr()?
+        );
+        Err(Some(errors::error(
+            py,
+            "SchemaError",
+            (fact, "publish an event of the ring, its fields, or a translator"),
+        )))
     }
 
     /// Has `translator` fill a scratch event, then sends it.
@@ -326,10 +357,19 @@ impl Publisher {
     ) -> Result<bool, Refused> {
         let ring = &*self.ring;
         // SAFETY: alive as long as the call.
-        let translator = positional.first().map(|&value| unsafe { Borrowed::from_ptr(py, value) });
+        let translator = positional
+            .first()
+            .map(|&value| unsafe { Borrowed::from_ptr(py, value) });
         if positional.len() > 1 || translator.as_ref().is_some_and(|value| !value.is_callable()) {
-            let fact = format!("{} holds objects: publish takes a translator, or attributes by name", ring.label);
-            return Err(Some(errors::error(py, "SchemaError", (fact, "pass a function that fills the object"))));
+            let fact = format!(
+                "{} holds objects: publish takes a translator, or attributes by name",
+                ring.label
+            );
+            return Err(Some(errors::error(
+                py,
+                "SchemaError",
+                (fact, "pass a function that fills the object"),
+            )));
         }
         ring.check_open_claim(py)?;
         let sequence = match ring.try_claim(py, 1)? {
@@ -365,13 +405,17 @@ impl Publisher {
             let left = rows.count - sent;
             let count = left.min(ring.segment.capacity());
             let left_of_timeout = deadline.map(|deadline| {
-                deadline.saturating_duration_since(std::time::Instant::now()).as_secs_f64()
+                deadline
+                    .saturating_duration_since(std::time::Instant::now())
+                    .as_secs_f64()
             });
             let (high, count) = match ring.try_claim(py, count)? {
                 Ok(high) => (high, count),
-                Err(_) => self.claim_what_is_free(py, count, left_of_timeout).inspect_err(|error| {
-                    note(py, error, &format!("{sent} of {} events were published", rows.count));
-                })?,
+                Err(_) => self
+                    .claim_what_is_free(py, count, left_of_timeout)
+                    .inspect_err(|error| {
+                        note(py, error, &format!("{sent} of {} events were published", rows.count));
+                    })?,
             };
             let low = high - count + 1;
             // SAFETY: the slots are this producer's; the rows are alive and as long as an event.
@@ -410,7 +454,10 @@ unsafe fn copy_words(source: *const u8, target: *mut u8, bytes: usize) {
     // SAFETY: the caller's promise. Volatile, so that the loop stays one.
     unsafe {
         for word in 0..words {
-            target.cast::<u64>().add(word).write_volatile(source.cast::<u64>().add(word).read());
+            target
+                .cast::<u64>()
+                .add(word)
+                .write_volatile(source.cast::<u64>().add(word).read());
         }
         if !bytes.is_multiple_of(8) {
             ptr::copy_nonoverlapping(source.add(words * 8), target.add(words * 8), bytes % 8);
@@ -468,7 +515,11 @@ impl Rows {
         let mut done = 0;
         while done < count {
             let index = ring.segment.index(low + done) as i64;
-            let run = if dense { (count - done).min(ring.segment.capacity() - index) } else { 1 };
+            let run = if dense {
+                (count - done).min(ring.segment.capacity() - index)
+            } else {
+                1
+            };
             // SAFETY: the run ends at the end of the ring at the latest; rows are `stride` apart.
             unsafe {
                 let source = self.data.offset((first + done) as isize * self.stride);
@@ -486,7 +537,12 @@ impl Publisher {
     fn new(py: Python<'_>, ring: Py<RingHandle>, timeout: Option<f64>) -> PyResult<Self> {
         enter::deadline(py, timeout)?;
         let shared = Arc::clone(&ring.get().ring);
-        Ok(Self { handle: ring, ring: shared, timeout, pool: GilCell::new(Vec::new()) })
+        Ok(Self {
+            handle: ring,
+            ring: shared,
+            timeout,
+            pool: GilCell::new(Vec::new()),
+        })
     }
 
     /// The ring's native handle.
@@ -529,9 +585,16 @@ impl Publisher {
         let bytes = self.ring.kinds[kind].schema.event_bytes;
         let rows = view::rows(array)?;
         if rows.itemsize != bytes {
-            return Err(PyTypeError::new_err("publish_batch takes an array of the event's dtype"));
+            return Err(PyTypeError::new_err(
+                "publish_batch takes an array of the event's dtype",
+            ));
         }
-        let rows = Rows { data: rows.data, count: rows.count as i64, stride: rows.stride, bytes };
+        let rows = Rows {
+            data: rows.data,
+            count: rows.count as i64,
+            stride: rows.stride,
+            bytes,
+        };
         self.send_rows(py, &rows, kind, timeout)
     }
 

@@ -10,8 +10,8 @@ use hdrhistogram::Histogram;
 use pyo3::prelude::*;
 use ringbus_core::consumer::{Lapped, poll_unless_lapped};
 use ringbus_core::sequence::sane;
-use ringbus_core::wait::{Condition, wait};
 use ringbus_core::sync::Ordering;
+use ringbus_core::wait::{Condition, wait};
 use ringbus_core::{
     Alert, Blocker, Consumer, Outcome, SequenceBarrier, Start, Terms, WaitStrategy, read_unless_lapped, registry,
 };
@@ -80,8 +80,15 @@ impl Reader {
         let start = parse_start(py, facts.start.as_ref())?;
         let strategy = waits::parse(py, &facts.wait)?;
         if !facts.gating && ring.objects.is_some() {
-            let fact = format!("{:?} does not gate, and {} holds objects, which cannot be copied safely", facts.name, ring.label);
-            return Err(errors::error(py, "ConfigurationError", (fact, "leave gating=False out")));
+            let fact = format!(
+                "{:?} does not gate, and {} holds objects, which cannot be copied safely",
+                facts.name, ring.label
+            );
+            return Err(errors::error(
+                py,
+                "ConfigurationError",
+                (fact, "leave gating=False out"),
+            ));
         }
         if facts.gating {
             join_clear(py, &ring)?;
@@ -94,7 +101,11 @@ impl Reader {
             }
             Seat::Watcher(watcher(&ring, start))
         } else {
-            let terms = Terms { gating: facts.gating, durable: facts.durable, absent_limit: facts.absent_limit };
+            let terms = Terms {
+                gating: facts.gating,
+                durable: facts.durable,
+                absent_limit: facts.absent_limit,
+            };
             let consumer = Consumer::join_as(&ring.segment, &facts.name, terms, start);
             let consumer = consumer.map_err(|why| {
                 let error = errors::join(py, &why, &ring.label);
@@ -111,7 +122,10 @@ impl Reader {
             alert,
             strategy,
             max_batch: facts.max_batch.unwrap_or(i64::MAX),
-            kinds: facts.kinds.as_ref().map_or(u64::MAX, |kinds| kinds.iter().fold(0, |set, kind| set | 1 << kind)),
+            kinds: facts
+                .kinds
+                .as_ref()
+                .map_or(u64::MAX, |kinds| kinds.iter().fold(0, |set, kind| set | 1 << kind)),
             latency: ring.slot.stamp.map(|_| GilCell::new(new_histogram())),
             copy: GilCell::new(vec![0; if facts.gating { 0 } else { ring.slot.bytes.div_ceil(8) }].into_boxed_slice()),
             left: GilCell::new(false),
@@ -152,7 +166,11 @@ impl Reader {
         }
         let outcome = enter::wait(py, deadline, |until| {
             let begin = Instant::now();
-            let mut readable = Readable { reader: self, barrier: &barrier, wanted };
+            let mut readable = Readable {
+                reader: self,
+                barrier: &barrier,
+                wanted,
+            };
             let outcome = wait(&self.ring.segment, self.strategy, &self.alert, until, &mut readable);
             if let Seat::Member(consumer) = &self.seat {
                 consumer.count_blocked(begin.elapsed().as_nanos() as u64);
@@ -175,7 +193,9 @@ impl Reader {
     pub fn copy_slot(&self, sequence: i64) -> Result<*mut u8, Lapped> {
         let target = self.copied();
         // SAFETY: the target is a slot's bytes, made of 8-byte words.
-        read_unless_lapped(&self.ring.segment, sequence, || unsafe { self.ring.segment.copy_slot(sequence, target) })?;
+        read_unless_lapped(&self.ring.segment, sequence, || unsafe {
+            self.ring.segment.copy_slot(sequence, target)
+        })?;
         Ok(target)
     }
 
@@ -200,7 +220,12 @@ impl Reader {
         let schema = &self.ring.kinds[self.ring.kind_at(slot)].schema;
         // SAFETY: the event begins inside the slot; the view gets its own copy at once.
         unsafe {
-            let view = event::new_view(py, schema, slot.add(self.ring.slot.event), self.ring.slot.stamp_offset());
+            let view = event::new_view(
+                py,
+                schema,
+                slot.add(self.ring.slot.event),
+                self.ring.slot.stamp_offset(),
+            );
             let view = Bound::from_owned_ptr_or_err(py, view)?;
             event::detach(view.as_ptr()).map_err(|()| PyErr::fetch(py))?;
             Ok(view.unbind())
@@ -213,7 +238,9 @@ impl Reader {
         if let (Some(latency), Some(stamp)) = (&self.latency, self.ring.slot.stamp) {
             // SAFETY: the publish time is inside the slot.
             let published = unsafe { slot.add(stamp).cast::<i64>().read() };
-            latency.get_mut().saturating_record(now.saturating_sub(published).max(0) as u64);
+            latency
+                .get_mut()
+                .saturating_record(now.saturating_sub(published).max(0) as u64);
         }
     }
 
@@ -267,7 +294,10 @@ impl Reader {
 
     /// Its entry as a bit; 0 for a watcher.
     pub fn entry_bit(&self) -> u64 {
-        u32::try_from(self.index()).ok().and_then(|index| 1_u64.checked_shl(index)).unwrap_or(0)
+        u32::try_from(self.index())
+            .ok()
+            .and_then(|index| 1_u64.checked_shl(index))
+            .unwrap_or(0)
     }
 
     /// Counts a batch of `events`.
@@ -382,7 +412,9 @@ impl Condition for Readable<'_> {
 }
 
 /// How a watcher of a read-only ring waits.
-const WATCHING: WaitStrategy = WaitStrategy::Sleeping { longest: Duration::from_millis(1) };
+const WATCHING: WaitStrategy = WaitStrategy::Sleeping {
+    longest: Duration::from_millis(1),
+};
 
 fn watcher(ring: &Ring, start: Start) -> Watcher {
     let cursor = registry::cursor(&ring.segment);
@@ -391,7 +423,11 @@ fn watcher(ring: &Ring, start: Start) -> Watcher {
         Start::Oldest => (cursor - ring.segment.capacity()).max(ring.segment.before_start()),
         Start::Default | Start::Latest => cursor,
     };
-    Watcher { sequence: GilCell::new(sequence), events: GilCell::new(0), missed: GilCell::new(0) }
+    Watcher {
+        sequence: GilCell::new(sequence),
+        events: GilCell::new(0),
+        missed: GilCell::new(0),
+    }
 }
 
 fn new_histogram() -> Histogram<u64> {
@@ -401,7 +437,9 @@ fn new_histogram() -> Histogram<u64> {
 
 /// Lets the clearing of objects gate the producers before the first consumer does.
 fn join_clear(py: Python<'_>, ring: &Arc<Ring>) -> PyResult<()> {
-    let Some(clear) = ring.objects.as_ref().and_then(|objects| objects.clear.as_ref()) else { return Ok(()) };
+    let Some(clear) = ring.objects.as_ref().and_then(|objects| objects.clear.as_ref()) else {
+        return Ok(());
+    };
     if clear.consumer.get_mut().is_none() {
         let consumer = Consumer::join(&ring.segment, CLEAR_NAME, true, Start::Latest)
             .map_err(|why| errors::join(py, &why, &ring.label))?;

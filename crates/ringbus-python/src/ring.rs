@@ -9,13 +9,13 @@ use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyTraceback, PyTuple, PyType};
 use ringbus_core::barrier::Done;
-use ringbus_core::sequencer::{Room, check_count};
-use ringbus_core::sync::{AtomicU32, Ordering};
 use ringbus_core::layout::LAYOUT_VERSION;
 use ringbus_core::segment::{Existing, SINGLE_PRODUCER_BYTE, consumer_byte, folder, producer_byte, shared};
+use ringbus_core::sequencer::{Room, check_count};
+use ringbus_core::sync::{AtomicU32, Ordering};
 use ringbus_core::{
-    Alert, ClaimError, Blocker, Geometry, MAX_CONSUMERS, Memory, MultiProducerSequencer, Outcome, Pages, ProducerKind, Segment,
-    Sequencer, SingleProducerSequencer, Start, WaitStrategy, recovery, registry, wait,
+    Alert, Blocker, ClaimError, Geometry, MAX_CONSUMERS, Memory, MultiProducerSequencer, Outcome, Pages, ProducerKind,
+    Segment, Sequencer, SingleProducerSequencer, Start, WaitStrategy, recovery, registry, wait,
 };
 use std::sync::Arc;
 use std::time::Instant;
@@ -58,7 +58,13 @@ impl SlotShape {
         let headers: usize = tag.map_or(if stamped { 8 } else { 0 }, |tag| tag + 2);
         let event = headers.next_multiple_of(align);
         let bytes = (event + event_bytes).next_multiple_of(align).max(8);
-        Self { bytes, event_bytes, event, stamp, tag }
+        Self {
+            bytes,
+            event_bytes,
+            event,
+            stamp,
+            tag,
+        }
     }
 
     /// The publish time's distance from the event, for views; 0 is none.
@@ -153,7 +159,11 @@ impl Ring {
 
     /// Whether this is the process that made the ring.
     pub fn check_fork(&self, py: Python<'_>) -> PyResult<()> {
-        if self.generation == fork::generation() { Ok(()) } else { Err(fork::error(py, &self.label, self.pid)) }
+        if self.generation == fork::generation() {
+            Ok(())
+        } else {
+            Err(fork::error(py, &self.label, self.pid))
+        }
     }
 
     #[cold]
@@ -185,7 +195,11 @@ impl Ring {
             return Ok(());
         }
         let fact = format!("{} is attached read-only and cannot {what}", self.label);
-        Err(errors::error(py, "ConfigurationError", (fact, "attach without read_only=True")))
+        Err(errors::error(
+            py,
+            "ConfigurationError",
+            (fact, "attach without read_only=True"),
+        ))
     }
 
     /// Has `alert` raised when the ring closes.
@@ -231,7 +245,11 @@ impl Ring {
     pub fn open_producer(&self, py: Python<'_>) -> PyResult<()> {
         if self.segment.is_read_only() {
             let fact = format!("{} is attached read-only", self.label);
-            return Err(errors::error(py, "ClaimError", (fact, "attach without read_only=True to publish")));
+            return Err(errors::error(
+                py,
+                "ClaimError",
+                (fact, "attach without read_only=True to publish"),
+            ));
         }
         let segment = Arc::clone(&self.segment);
         *self.producers.get_mut() = if self.is_single() {
@@ -294,7 +312,11 @@ impl Ring {
             return Ok(());
         }
         let fact = format!("a claim on {} is open, and it has one producer", self.label);
-        Err(errors::error(py, "ClaimError", (fact, "leave the claim first, or make the ring with producers=\"multi\"")))
+        Err(errors::error(
+            py,
+            "ClaimError",
+            (fact, "leave the claim first, or make the ring with producers=\"multi\""),
+        ))
     }
 
     /// Waits for `count` free slots and claims them.
@@ -320,7 +342,8 @@ impl Ring {
             self.open_producer(py)?;
         }
         if count != 1 || self.shared || self.segment.geometry().start > 1 << 61 {
-            self.check_claim(count).map_err(|reason| errors::claim(py, reason, &self.label))?;
+            self.check_claim(count)
+                .map_err(|reason| errors::claim(py, reason, &self.label))?;
         }
         Ok(self.poll_claim(count))
     }
@@ -343,8 +366,15 @@ impl Ring {
         if !self.handling.get_mut().contains(&unsafe { libc::pthread_self() }) {
             return Ok(());
         }
-        let fact = format!("{} is full, and a handler of its own would wait for itself to go on", self.label);
-        Err(errors::error(py, "ClaimError", (fact, "use try_publish in a handler, or another ring")))
+        let fact = format!(
+            "{} is full, and a handler of its own would wait for itself to go on",
+            self.label
+        );
+        Err(errors::error(
+            py,
+            "ClaimError",
+            (fact, "use try_publish in a handler, or another ring"),
+        ))
     }
 
     fn check_claim(&self, count: i64) -> Result<(), ClaimError> {
@@ -361,7 +391,11 @@ impl Ring {
         loop {
             let claimed = self.is_single().then(|| self.claimed());
             let outcome = enter::wait(py, deadline, |until| {
-                let mut room = Room { segment: &self.segment, count, claimed };
+                let mut room = Room {
+                    segment: &self.segment,
+                    count,
+                    claimed,
+                };
                 wait::wait(&self.segment, self.wait, &self.alert, until, &mut room)
             })?;
             self.check(py)?;
@@ -372,7 +406,8 @@ impl Ring {
             if outcome == Outcome::TimedOut {
                 return Err(self.claim_timeout(py, count, timeout));
             }
-            self.check_claim(count).map_err(|reason| errors::claim(py, reason, &self.label))?;
+            self.check_claim(count)
+                .map_err(|reason| errors::claim(py, reason, &self.label))?;
         }
     }
 
@@ -384,10 +419,15 @@ impl Ring {
 
     /// The consumers that hold producers up the most, slowest first.
     pub fn laggards(&self) -> Vec<String> {
-        let (cursor, gating) = (registry::cursor(&self.segment), self.segment.registry().gating.load(Ordering::Acquire));
+        let (cursor, gating) = (
+            registry::cursor(&self.segment),
+            self.segment.registry().gating.load(Ordering::Acquire),
+        );
         let gates = (0..MAX_CONSUMERS).filter(|index| gating & (1 << index) != 0);
         let sequence = |index: usize| self.segment.consumer(index).sequence.get();
-        let Some(slowest) = gates.clone().map(sequence).min() else { return Vec::new() };
+        let Some(slowest) = gates.clone().map(sequence).min() else {
+            return Vec::new();
+        };
         gates
             .filter(|&index| sequence(index) == slowest)
             .filter(|&index| registry::name_of(self.segment.consumer(index)) != CLEAR_NAME)
@@ -427,7 +467,9 @@ impl Ring {
     /// # Errors
     /// What the callable raised; the object counts as cleared.
     pub fn clear_done(&self, py: Python<'_>) -> PyResult<()> {
-        let Some(clear) = self.objects.as_ref().and_then(|objects| objects.clear.as_ref()) else { return Ok(()) };
+        let Some(clear) = self.objects.as_ref().and_then(|objects| objects.clear.as_ref()) else {
+            return Ok(());
+        };
         if clear.running.get() {
             return Ok(());
         }
@@ -517,8 +559,14 @@ pub fn condition(segment: &Segment, index: usize) -> &'static str {
     }
     let pid = identity.pid.load(Ordering::Relaxed);
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    let state = stat.rsplit_once(')').and_then(|(_, rest)| rest.split_whitespace().next());
-    if matches!(state, Some("T" | "t")) { "stopped" } else { "alive" }
+    let state = stat
+        .rsplit_once(')')
+        .and_then(|(_, rest)| rest.split_whitespace().next());
+    if matches!(state, Some("T" | "t")) {
+        "stopped"
+    } else {
+        "alive"
+    }
 }
 
 /// Every consumer and producer of a ring and its process, for messages.
@@ -585,7 +633,9 @@ impl SegmentHandle {
     fn new(py: Python<'_>, name: &str, read_only: bool) -> PyResult<Self> {
         fork::register();
         let segment = Segment::attach(name, read_only, None).map_err(|why| errors::share(py, &why))?;
-        Ok(Self { segment: Arc::new(segment) })
+        Ok(Self {
+            segment: Arc::new(segment),
+        })
     }
 
     /// The schemas of its event types, a JSON array.
@@ -629,7 +679,14 @@ impl SegmentHandle {
         facts.set_item("slot_header_bytes", geometry.slot_header_bytes)?;
         facts.set_item("stamped", geometry.slot_headers & STAMP != 0)?;
         facts.set_item("tagged", geometry.slot_headers & TAG != 0)?;
-        facts.set_item("producers", if geometry.kind == ProducerKind::Multi { "multi" } else { "single" })?;
+        facts.set_item(
+            "producers",
+            if geometry.kind == ProducerKind::Multi {
+                "multi"
+            } else {
+                "single"
+            },
+        )?;
         facts.set_item("producer_lines", geometry.producers)?;
         facts.set_item("start", geometry.start)?;
         facts.set_item("schema_bytes", geometry.schema_bytes)?;
@@ -645,7 +702,11 @@ impl SegmentHandle {
         let segment = &self.segment;
         let row = |line: usize| {
             let words = segment.producer(line);
-            let open = words.intents.iter().filter(|intent| intent.low.load(Ordering::Relaxed) > 0).count();
+            let open = words
+                .intents
+                .iter()
+                .filter(|intent| intent.low.load(Ordering::Relaxed) > 0)
+                .count();
             let owner = words.owner.load(Ordering::Acquire);
             (owner != 0).then(|| (line, owner, segment.is_byte_held(producer_byte(line)), open))
         };
@@ -679,7 +740,9 @@ pub fn sweep(py: Python<'_>) -> PyResult<usize> {
 /// Whether anybody is attached to the shared ring `name`.
 #[pyfunction]
 pub fn is_ring_alive(py: Python<'_>, name: &str) -> PyResult<bool> {
-    Ok(shared::Found::open(name, true).map_err(|why| errors::share(py, &why))?.is_alive())
+    Ok(shared::Found::open(name, true)
+        .map_err(|why| errors::share(py, &why))?
+        .is_alive())
 }
 
 /// Removes the shared ring `name`; who is attached is told.
@@ -697,27 +760,37 @@ impl RingHandle {
         let wait = waits::parse(py, &facts.wait)?;
         let kinds = event_kinds(&facts.schemas);
         let slot = SlotShape::new(&kinds, facts.stamp);
-        let schema = kinds.iter().map(|kind| kind.schema.json.as_str()).collect::<Vec<_>>().join(",");
+        let schema = kinds
+            .iter()
+            .map(|kind| kind.schema.json.as_str())
+            .collect::<Vec<_>>()
+            .join(",");
         let schema = format!("[{schema}]");
         let geometry = Geometry {
             capacity: facts.capacity,
             slot_bytes: slot.bytes as u64,
             slot_header_bytes: slot.event as u32,
             slot_headers: slot.headers(),
-            kind: if facts.multi { ProducerKind::Multi } else { ProducerKind::Single },
+            kind: if facts.multi {
+                ProducerKind::Multi
+            } else {
+                ProducerKind::Single
+            },
             start: facts.start,
             producers: 64,
             schema_bytes: schema.len() as u64,
-            schema_hash: kinds.iter().fold(0, |hash, kind| hash.rotate_left(7) ^ kind.schema.hash),
+            schema_hash: kinds
+                .iter()
+                .fold(0, |hash, kind| hash.rotate_left(7) ^ kind.schema.hash),
         };
         let segment = segment(py, &facts, geometry, schema.as_bytes())?;
-        let objects = facts.factory.map(|factory| make_objects(&factory, facts.capacity, facts.clear)).transpose()?;
+        let objects = facts
+            .factory
+            .map(|factory| make_objects(&factory, facts.capacity, facts.clear))
+            .transpose()?;
         let shared = segment.is_shared();
         let fits_stack = objects.is_none() && slot.event_bytes <= crate::publisher::STACK_BYTES;
-        let plain = kinds.len() == 1
-            && slot.headers() == 0
-            && fits_stack
-            && facts.start <= 1 << 61;
+        let plain = kinds.len() == 1 && slot.headers() == 0 && fits_stack && facts.start <= 1 << 61;
         let ring = Ring {
             fits_stack,
             plain,
@@ -858,7 +931,9 @@ impl RingHandle {
     /// Does what dead participants cannot do any more; whether there was anything.
     fn recover(&self) -> bool {
         let segment = &self.ring.segment;
-        let consumers = (0..MAX_CONSUMERS).filter(|&index| recovery::recover_consumer(segment, index)).count();
+        let consumers = (0..MAX_CONSUMERS)
+            .filter(|&index| recovery::recover_consumer(segment, index))
+            .count();
         recovery::recover_producers(segment) || consumers > 0
     }
 
@@ -888,17 +963,25 @@ impl RingHandle {
     fn close(&self, py: Python<'_>) -> PyResult<()> {
         self.ring.check_fork(py)?;
         self.ring.set_state(CLOSED);
-        self.ring.closing.get_mut().iter().for_each(|alert| alert.raise(&self.ring.segment));
+        self.ring
+            .closing
+            .get_mut()
+            .iter()
+            .for_each(|alert| alert.raise(&self.ring.segment));
         Ok(())
     }
 
     /// Has every later verb of a producer raise `failure`, unless it raises an earlier one; None takes that back.
     #[pyo3(signature = (failure))]
     fn fail(&self, py: Python<'_>, failure: Option<Py<PyBaseException>>) {
-        let Some(error) = failure else { return self.clear_failure() };
+        let Some(error) = failure else {
+            return self.clear_failure();
+        };
         let held = self.ring.failure.get_mut();
         if held.is_none() {
-            let traceback = PyErr::from_value(error.bind(py).clone().into_any()).traceback(py).map(Bound::unbind);
+            let traceback = PyErr::from_value(error.bind(py).clone().into_any())
+                .traceback(py)
+                .map(Bound::unbind);
             *held = Some(Failure { error, traceback });
         }
         self.ring.set_state(FAILED);
@@ -945,11 +1028,18 @@ impl RingHandle {
                 entry.identity.depends_on.load(Ordering::Relaxed),
                 counters.events.load(Ordering::Relaxed),
                 counters.batches.load(Ordering::Relaxed),
-                (counters.waits.load(Ordering::Relaxed), counters.blocked_ns.load(Ordering::Relaxed)),
+                (
+                    counters.waits.load(Ordering::Relaxed),
+                    counters.blocked_ns.load(Ordering::Relaxed),
+                ),
                 counters.missed.load(Ordering::Relaxed),
                 (
                     entry.identity.pid.load(Ordering::Relaxed),
-                    if segment.is_shared() { condition(segment, index) } else { "alive" },
+                    if segment.is_shared() {
+                        condition(segment, index)
+                    } else {
+                        "alive"
+                    },
                     entry.identity.kind.load(Ordering::Relaxed) & registry::DURABLE != 0,
                 ),
             ))?;
@@ -965,7 +1055,13 @@ impl RingHandle {
         self.ring.check_fork(py)?;
         let (segment, deadline, never) = (&self.ring.segment, enter::deadline(py, timeout)?, Alert::default());
         let outcome = enter::wait(py, deadline, |until: Option<Instant>| {
-            wait::wait(segment, WaitStrategy::BLOCKING, &never, until, &mut Done { segment, index, target })
+            wait::wait(
+                segment,
+                WaitStrategy::BLOCKING,
+                &never,
+                until,
+                &mut Done { segment, index, target },
+            )
         })?;
         Ok(matches!(outcome, Outcome::Ready(())))
     }
@@ -1009,11 +1105,22 @@ fn segment(py: Python<'_>, facts: &RingFacts<'_>, geometry: Geometry, schema: &[
         return Ok(segment);
     }
     if let Some(name) = &facts.name {
-        let existing = if facts.replace { Existing::Replace } else { Existing::Resume };
-        return Segment::create(name, geometry, schema, existing).map(Arc::new).map_err(|why| errors::share(py, &why));
+        let existing = if facts.replace {
+            Existing::Replace
+        } else {
+            Existing::Resume
+        };
+        return Segment::create(name, geometry, schema, existing)
+            .map(Arc::new)
+            .map_err(|why| errors::share(py, &why));
     }
-    let memory = Memory { prefault: facts.prefault, huge_pages: facts.huge_pages };
-    Segment::private(geometry, schema, memory).map(Arc::new).map_err(|why| errors::config(py, &why))
+    let memory = Memory {
+        prefault: facts.prefault,
+        huge_pages: facts.huge_pages,
+    };
+    Segment::private(geometry, schema, memory)
+        .map(Arc::new)
+        .map_err(|why| errors::config(py, &why))
 }
 
 fn event_kinds(schemas: &[(Bound<'_, Schema>, Bound<'_, PyType>)]) -> Vec<EventKind> {
@@ -1028,13 +1135,18 @@ fn event_kinds(schemas: &[(Bound<'_, Schema>, Bound<'_, PyType>)]) -> Vec<EventK
 }
 
 fn make_objects(factory: &Bound<'_, PyAny>, capacity: u64, clear: Option<Bound<'_, PyAny>>) -> PyResult<Objects> {
-    let slots = (0..capacity).map(|_| factory.call0().map(Bound::unbind)).collect::<PyResult<Vec<_>>>()?;
+    let slots = (0..capacity)
+        .map(|_| factory.call0().map(Bound::unbind))
+        .collect::<PyResult<Vec<_>>>()?;
     let clear = clear.map(|callable| Clear {
         callable: callable.unbind(),
         consumer: GilCell::new(None),
         running: GilCell::new(false),
     });
-    Ok(Objects { slots: slots.into_boxed_slice(), clear })
+    Ok(Objects {
+        slots: slots.into_boxed_slice(),
+        clear,
+    })
 }
 
 /// The order in which consumers of a group run: each after all it depends on.
@@ -1049,7 +1161,9 @@ pub fn topological_order(
         topology.outside(name);
     }
     for (name, depends_on) in &nodes {
-        topology.add(name, depends_on).map_err(|why| errors::topology(py, &why))?;
+        topology
+            .add(name, depends_on)
+            .map_err(|why| errors::topology(py, &why))?;
     }
     topology.order().map_err(|why| errors::topology(py, &why))
 }
@@ -1065,7 +1179,11 @@ pub fn parse_start(py: Python<'_>, start: Option<&Bound<'_, PyAny>>) -> PyResult
         Ok("oldest") => Ok(Start::Oldest),
         _ => {
             let fact = format!("start is {}", start.repr()?);
-            Err(errors::error(py, "ConfigurationError", (fact, "use \"latest\", \"oldest\" or a sequence")))
+            Err(errors::error(
+                py,
+                "ConfigurationError",
+                (fact, "use \"latest\", \"oldest\" or a sequence"),
+            ))
         }
     }
 }

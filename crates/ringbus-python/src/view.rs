@@ -23,18 +23,32 @@ pub struct Lease {
 impl Lease {
     /// A lease on the slots of `ring`.
     pub fn slots(py: Python<'_>, ring: &Arc<Ring>) -> PyResult<Py<Self>> {
-        Py::new(py, Self { _ring: Arc::clone(ring), memory: None })
+        Py::new(
+            py,
+            Self {
+                _ring: Arc::clone(ring),
+                memory: None,
+            },
+        )
     }
 
     /// A lease on `bytes` bytes of its own.
     pub fn own(py: Python<'_>, ring: &Arc<Ring>, bytes: usize) -> PyResult<Py<Self>> {
         let memory = vec![0; bytes.div_ceil(8)].into_boxed_slice();
-        Py::new(py, Self { _ring: Arc::clone(ring), memory: Some(memory) })
+        Py::new(
+            py,
+            Self {
+                _ring: Arc::clone(ring),
+                memory: Some(memory),
+            },
+        )
     }
 
     /// The memory of its own.
     pub fn memory(&self) -> *mut u8 {
-        self.memory.as_ref().map_or(ptr::null_mut(), |memory| memory.as_ptr().cast_mut().cast())
+        self.memory
+            .as_ref()
+            .map_or(ptr::null_mut(), |memory| memory.as_ptr().cast_mut().cast())
     }
 }
 
@@ -113,7 +127,9 @@ pub fn rows(array: &Bound<'_, PyAny>) -> PyResult<RawRows> {
         let class = npyffi::get_type_object(array.py(), NpyTypes::PyArray_Type);
         let raw = array.as_ptr().cast::<PyArrayObject>();
         if ffi::PyObject_TypeCheck(array.as_ptr(), class) == 0 || (*raw).fields.nd != 1 {
-            return Err(PyTypeError::new_err("publish_batch takes a NumPy array of one dimension"));
+            return Err(PyTypeError::new_err(
+                "publish_batch takes a NumPy array of one dimension",
+            ));
         }
         let fields = &(*raw).fields;
         Ok(RawRows {

@@ -23,7 +23,10 @@ pub fn parse(py: Python<'_>, (name, first, second): &WaitFacts) -> PyResult<Wait
         "yielding" => WaitStrategy::Yielding,
         "sleeping" => WaitStrategy::Sleeping { longest: time(*first)? },
         "blocking" => WaitStrategy::Blocking { spins: *first as u32 },
-        "phased_backoff" => WaitStrategy::PhasedBackoff { spin: time(*first)?, yielding: time(*second)? },
+        "phased_backoff" => WaitStrategy::PhasedBackoff {
+            spin: time(*first)?,
+            yielding: time(*second)?,
+        },
         _ => {
             let fact = format!("there is no wait strategy {name:?}");
             let remedy = "use busy_spin, yielding, sleeping, blocking or phased_backoff";

@@ -100,7 +100,7 @@ def _described(event: Any) -> dict[str, Any]:
     return described
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: Any) -> Any:  # noqa: PLR0911 (one answer for each kind of value)
     """A value as JSON has it."""
     if isinstance(value, enum.Enum):
         return value.name

@@ -8,7 +8,6 @@ takes the items that he had with him, and leaves a lock that he held locked.
 from __future__ import annotations
 
 import multiprocessing
-import signal
 import threading
 import time
 import traceback
@@ -20,6 +19,7 @@ from ringbus.demo.handlers import Book, Risk
 from ringbus.demo.pipeline import CAPACITY
 from ringbus.demo.queues import PlainBars, PlainQuote, PlainTrade
 from ringbus.errors import RemoteError
+from ringbus.remote import ignore_interrupts, interrupts_held
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -69,7 +69,7 @@ class _Stage:
 
 def _serve(name: str, limits: Limits, inbox: ItemQueue, after: ItemQueue, owner: Connection) -> None:
     """Work until the end is seen, hand it on, and tell the owner; after an error, only empty the queue."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    ignore_interrupts()
     owner.send(("ready",))
     stage = _Stage(name, limits)
     try:
@@ -134,7 +134,8 @@ class ProcessQueuePipeline:
         """
         try:
             for process, there in self._processes:
-                process.start()
+                with interrupts_held():
+                    process.start()
                 there.close()
             for owner in self._owners:
                 owner.recv()

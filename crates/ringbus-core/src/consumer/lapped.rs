@@ -42,7 +42,11 @@ pub fn poll_unless_lapped(barrier: &SequenceBarrier, wanted: i64, limit: i64) ->
     // Lapped first: the available word of a slot that was written again does not show `wanted` any more.
     if let Err(lapped) = check(barrier.segment(), wanted) {
         // What is not published yet cannot have been overwritten: `claimed` is ahead of what this thread sees, or wrong.
-        return if cursor(barrier.segment()) < wanted { Err(Blocker::Cursor) } else { Ok(Err(lapped)) };
+        return if cursor(barrier.segment()) < wanted {
+            Err(Blocker::Cursor)
+        } else {
+            Ok(Err(lapped))
+        };
     }
     barrier.poll(wanted, limit).map(Ok)
 }
@@ -56,5 +60,7 @@ fn check(segment: &Segment, sequence: i64) -> Result<(), Lapped> {
     // is published, since a rewound claim does not count.
     let oldest = claimed - segment.capacity() + 1;
     let next = cursor(segment) + 1;
-    Err(Lapped { resume: (oldest + segment.capacity() / 4).min(next).max(sequence + 1) })
+    Err(Lapped {
+        resume: (oldest + segment.capacity() / 4).min(next).max(sequence + 1),
+    })
 }

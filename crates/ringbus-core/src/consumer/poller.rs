@@ -52,7 +52,11 @@ impl EventPoller {
         let segment = self.consumer.segment();
         let pads = segment.has_pads();
         let is_event = |sequence: &i64| !pads || !segment.is_pad(*sequence);
-        let end = if pads { (first..=last).rev().find(is_event) } else { Some(last) };
+        let end = if pads {
+            (first..=last).rev().find(is_event)
+        } else {
+            Some(last)
+        };
         let (mut handled, mut done) = (0, last);
         for sequence in (first..=last).filter(is_event) {
             handled += 1;

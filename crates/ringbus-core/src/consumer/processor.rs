@@ -45,7 +45,14 @@ impl<H: EventHandler> EventProcessor<H> {
     /// A processor for `consumer`, behind what it depends on, that `alert` halts.
     pub fn new(consumer: Consumer, alert: Alert, strategy: WaitStrategy, handler: H) -> Self {
         let barrier = SequenceBarrier::new(consumer.segment(), consumer.depends_on(), alert);
-        Self { consumer, barrier, strategy, max_batch: i64::MAX, timeout: None, handler }
+        Self {
+            consumer,
+            barrier,
+            strategy,
+            max_batch: i64::MAX,
+            timeout: None,
+            handler,
+        }
     }
 
     /// Hands out at most `events` before it commits.
@@ -90,8 +97,16 @@ impl<H: EventHandler> EventProcessor<H> {
         let segment = self.consumer.segment();
         let pads = segment.has_pads();
         let is_event = |sequence: &i64| !pads || !segment.is_pad(*sequence);
-        let end = if pads { (first..=last).rev().find(is_event) } else { Some(last) };
-        let size = if pads { (first..=last).filter(is_event).count() as i64 } else { last - first + 1 };
+        let end = if pads {
+            (first..=last).rev().find(is_event)
+        } else {
+            Some(last)
+        };
+        let size = if pads {
+            (first..=last).filter(is_event).count() as i64
+        } else {
+            last - first + 1
+        };
         if let Some(end) = end {
             self.handler.on_batch_start(size);
             for sequence in (first..=end).filter(is_event) {

@@ -41,13 +41,22 @@ fn check_folder(path: &Path) -> Result<(), ShareError> {
     let facts = std::fs::symlink_metadata(path).map_err(|error| ShareError::io("looking at", path, &error))?;
     let path = path.to_path_buf();
     if !facts.is_dir() {
-        return Err(ShareError::NotPrivate { path, fact: "it is no folder".into() });
+        return Err(ShareError::NotPrivate {
+            path,
+            fact: "it is no folder".into(),
+        });
     }
     if facts.uid() != user() {
-        return Err(ShareError::NotPrivate { path, fact: format!("it belongs to user {}", facts.uid()) });
+        return Err(ShareError::NotPrivate {
+            path,
+            fact: format!("it belongs to user {}", facts.uid()),
+        });
     }
     if facts.mode() & 0o077 != 0 {
-        return Err(ShareError::NotPrivate { path, fact: format!("its mode is {:o}", facts.mode() & 0o777) });
+        return Err(ShareError::NotPrivate {
+            path,
+            fact: format!("its mode is {:o}", facts.mode() & 0o777),
+        });
     }
     Ok(())
 }
@@ -76,13 +85,19 @@ pub fn ring_path(name: &str) -> Result<PathBuf, ShareError> {
 
 /// The lock file of the ring in `path` that has this instance number.
 pub fn lock_path(path: &Path, instance: u64) -> PathBuf {
-    let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    let name = path
+        .file_name()
+        .map(|name| name.to_string_lossy().into_owned())
+        .unwrap_or_default();
     path.with_file_name(format!(".{name}.{instance:016x}{LOCK}"))
 }
 
 /// The fifo by which a publisher wakes the event loop of the consumer at `entry`.
 pub fn fifo_path(path: &Path, entry: usize, watch: u64) -> PathBuf {
-    let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    let name = path
+        .file_name()
+        .map(|name| name.to_string_lossy().into_owned())
+        .unwrap_or_default();
     path.with_file_name(format!(".{name}.{entry}.{watch:016x}{FIFO}"))
 }
 
@@ -130,5 +145,7 @@ pub fn user() -> u32 {
 /// # Errors
 /// It has a NUL in it.
 pub fn c_path(path: &Path) -> Result<CString, ShareError> {
-    CString::new(path.as_os_str().as_bytes()).map_err(|_| ShareError::BadName { name: path.display().to_string() })
+    CString::new(path.as_os_str().as_bytes()).map_err(|_| ShareError::BadName {
+        name: path.display().to_string(),
+    })
 }

@@ -42,13 +42,18 @@ type Table = HashMap<(u64, u64), (Arc<LockFile>, usize)>;
 
 fn table() -> MutexGuard<'static, Table> {
     static TABLE: OnceLock<Mutex<Table>> = OnceLock::new();
-    TABLE.get_or_init(Mutex::default).lock().unwrap_or_else(PoisonError::into_inner)
+    TABLE
+        .get_or_init(Mutex::default)
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
 }
 
 fn known<'a>(table: &'a mut Table, path: &Path) -> Option<&'a mut (Arc<LockFile>, usize)> {
     let identity = identity_of(path)?;
     // In a child made by fork the parent's entries mean nothing: the locks are not the child's.
-    table.get_mut(&identity).filter(|(file, _)| file.process == std::process::id())
+    table
+        .get_mut(&identity)
+        .filter(|(file, _)| file.process == std::process::id())
 }
 
 impl Locks {
@@ -64,10 +69,17 @@ impl Locks {
                 return Err(ShareError::last("locking", path));
             }
             *holders += 1;
-            return Ok(Self { shared: Some(Arc::clone(file)) });
+            return Ok(Self {
+                shared: Some(Arc::clone(file)),
+            });
         }
         let (file, identity) = Self::open_new(path, present)?;
-        let shared = Arc::new(LockFile { file, identity, process: std::process::id(), held: Mutex::default() });
+        let shared = Arc::new(LockFile {
+            file,
+            identity,
+            process: std::process::id(),
+            held: Mutex::default(),
+        });
         // What a fork left in the place is kept open for ever: closing it is the child's right, and harmless.
         table.insert(identity, (Arc::clone(&shared), 1));
         Ok(Self { shared: Some(shared) })
@@ -96,7 +108,8 @@ impl Locks {
             return false;
         }
         // Not open in this process: opening and closing it drops no lock of ours.
-        open_file(path, false).is_ok_and(|file| set(&file, libc::F_WRLCK, PRESENCE) && std::fs::remove_file(path).is_ok())
+        open_file(path, false)
+            .is_ok_and(|file| set(&file, libc::F_WRLCK, PRESENCE) && std::fs::remove_file(path).is_ok())
     }
 
     /// Whether anybody, this process too, is attached to the ring of the lock file at `path`.
@@ -166,7 +179,9 @@ impl Drop for Locks {
     fn drop(&mut self) {
         let mut table = table();
         let Some(shared) = self.shared.take() else { return };
-        let Some((file, holders)) = table.get_mut(&shared.identity) else { return };
+        let Some((file, holders)) = table.get_mut(&shared.identity) else {
+            return;
+        };
         if !Arc::ptr_eq(file, &shared) {
             return;
         }
@@ -197,7 +212,11 @@ fn open_file(path: &Path, create: bool) -> Result<OwnedFd, ShareError> {
     let create = if create { libc::O_CREAT } else { 0 };
     // SAFETY: a terminated path; a new descriptor is this function's to own.
     unsafe {
-        let file = libc::open(name.as_ptr(), libc::O_RDWR | create | libc::O_CLOEXEC | libc::O_NOFOLLOW, 0o600);
+        let file = libc::open(
+            name.as_ptr(),
+            libc::O_RDWR | create | libc::O_CLOEXEC | libc::O_NOFOLLOW,
+            0o600,
+        );
         if file < 0 {
             return Err(ShareError::last("opening", path));
         }
@@ -231,7 +250,9 @@ fn is_locked(file: &OwnedFd, byte: i64) -> bool {
 
 fn identity_of(path: &Path) -> Option<(u64, u64)> {
     use std::os::unix::fs::MetadataExt;
-    std::fs::symlink_metadata(path).ok().map(|facts| (facts.dev(), facts.ino()))
+    std::fs::symlink_metadata(path)
+        .ok()
+        .map(|facts| (facts.dev(), facts.ino()))
 }
 
 fn identity_of_file(file: &OwnedFd) -> Option<(u64, u64)> {

@@ -16,16 +16,16 @@ use crate::error::ConfigError;
 #[cfg(not(loom))]
 use crate::error::ShareError;
 use crate::futex::{SLEEPER, WATCHER};
+#[cfg(not(loom))]
+use crate::layout::Offsets;
 use crate::layout::{
     ConsumerEntry, CursorLine, FutexLine, Geometry, MAX_CONSUMERS, ProducerKind, ProducerLine, RegistryLine, StateLine,
 };
-#[cfg(not(loom))]
-use crate::layout::Offsets;
 use crate::planted::{Twin, order};
 use crate::sync::{AtomicU32, Mutex, Ordering, can_be_asymmetric};
-use std::ptr::NonNull;
 #[cfg(not(loom))]
 use std::os::fd::{FromRawFd, OwnedFd};
+use std::ptr::NonNull;
 #[cfg(not(loom))]
 use std::time::Instant;
 
@@ -112,9 +112,15 @@ impl Parts {
     fn begin(&self, geometry: &Geometry) {
         // SAFETY: the parts are mapped and nobody else has them yet.
         unsafe {
-            self.cursor.as_ref().claimed.store(geometry.start - 1, Ordering::Relaxed);
+            self.cursor
+                .as_ref()
+                .claimed
+                .store(geometry.start - 1, Ordering::Relaxed);
             crash_point!("create.claimed");
-            self.cursor.as_ref().published.store(geometry.start - 1, Ordering::Relaxed);
+            self.cursor
+                .as_ref()
+                .published
+                .store(geometry.start - 1, Ordering::Relaxed);
             crash_point!("create.published");
             self.state.as_ref().ready.store(1, Ordering::Release);
             crash_point!("create.ready");
@@ -245,7 +251,12 @@ impl Segment {
     #[inline]
     pub fn producer(&self, index: usize) -> &ProducerLine {
         // SAFETY: the index is below the number of lines; otherwise as in `state`.
-        unsafe { self.parts.producers.add(index % self.geometry.producers.max(1) as usize).as_ref() }
+        unsafe {
+            self.parts
+                .producers
+                .add(index % self.geometry.producers.max(1) as usize)
+                .as_ref()
+        }
     }
 
     /// The consumer entry `index`, modulo their number.
@@ -266,7 +277,12 @@ impl Segment {
     #[inline]
     pub fn slot(&self, sequence: i64) -> *mut u8 {
         // SAFETY: the index is below the capacity, so the offset is inside the slots.
-        unsafe { self.parts.slots.add(self.index(sequence) * self.geometry.slot_bytes as usize).as_ptr() }
+        unsafe {
+            self.parts
+                .slots
+                .add(self.index(sequence) * self.geometry.slot_bytes as usize)
+                .as_ptr()
+        }
     }
 
     /// The modelled slot of `sequence`.
@@ -293,19 +309,23 @@ impl Segment {
     #[inline]
     pub fn mark_available(&self, sequence: i64) {
         // SYNC POINT: available. Pairs with `is_available`.
-        self.available(sequence).store(self.lap(sequence), order(Twin::AvailableRelaxed, Ordering::Release));
+        self.available(sequence)
+            .store(self.lap(sequence), order(Twin::AvailableRelaxed, Ordering::Release));
     }
 
     /// Marks `sequence` a Pad (multi-producer). The count is raised before the first one shows.
     pub fn mark_pad(&self, sequence: i64) {
-        self.available(sequence).store(self.lap(sequence) | PAD, Ordering::Release);
+        self.available(sequence)
+            .store(self.lap(sequence) | PAD, Ordering::Release);
     }
 
     /// Whether `sequence` is published (multi-producer); a Pad counts.
     #[inline]
     pub fn is_available(&self, sequence: i64) -> bool {
         // SYNC POINT: available. Pairs with `mark_available`.
-        let word = self.available(sequence).load(order(Twin::AvailableReadRelaxed, Ordering::Acquire));
+        let word = self
+            .available(sequence)
+            .load(order(Twin::AvailableReadRelaxed, Ordering::Acquire));
         word & !PAD == self.lap(sequence)
     }
 
@@ -314,7 +334,9 @@ impl Segment {
     #[inline]
     pub fn was_published(&self, sequence: i64) -> bool {
         // SYNC POINT: available. Pairs with `mark_available`.
-        let word = self.available(sequence).load(order(Twin::AvailableReadRelaxed, Ordering::Acquire));
+        let word = self
+            .available(sequence)
+            .load(order(Twin::AvailableReadRelaxed, Ordering::Acquire));
         (word & !PAD).wrapping_sub(self.lap(sequence)) & !PAD < PAD / 2
     }
 
@@ -347,7 +369,9 @@ impl Segment {
     /// Makes `sequence` a Pad if its available word is still `before` (multi-producer).
     pub fn swap_to_pad(&self, sequence: i64, before: u32) -> bool {
         let pad = self.lap(sequence) | PAD;
-        self.available(sequence).compare_exchange(before, pad, Ordering::AcqRel, Ordering::Relaxed).is_ok()
+        self.available(sequence)
+            .compare_exchange(before, pad, Ordering::AcqRel, Ordering::Relaxed)
+            .is_ok()
     }
 
     /// Whether the ring ever had a Pad. Look after the wait that showed the sequences in question.
@@ -506,9 +530,17 @@ impl Segment {
         {
             return Ok(segment);
         }
-        let old = if existing == Existing::Replace { Self::attach(name, false, None).ok() } else { None };
+        let old = if existing == Existing::Replace {
+            Self::attach(name, false, None).ok()
+        } else {
+            None
+        };
         let (built, parts) = shared::Mapping::build(name, &geometry, schema, |parts| parts.begin(&geometry))?;
-        let mapping = if existing == Existing::Replace { built.replace()? } else { built.link()? };
+        let mapping = if existing == Existing::Replace {
+            built.replace()?
+        } else {
+            built.link()?
+        };
         if let Some(old) = old {
             old.retire();
         }
@@ -525,9 +557,20 @@ impl Segment {
         if found.is_alive() {
             return Err(ShareError::Exists { path });
         }
-        if found.geometry != (Geometry { start: found.geometry.start, ..*geometry }) || found.schema != schema {
+        if found.geometry
+            != (Geometry {
+                start: found.geometry.start,
+                ..*geometry
+            })
+            || found.schema != schema
+        {
             let (found, expected) = (format!("{:?}", found.geometry), format!("{geometry:?}"));
-            return Err(ShareError::layout(&path, "is another ring that was left behind", found, expected));
+            return Err(ShareError::layout(
+                &path,
+                "is another ring that was left behind",
+                found,
+                expected,
+            ));
         }
         Self::mapped(found, false).map(Some)
     }
@@ -583,7 +626,11 @@ impl Segment {
             // SAFETY: a new descriptor is this function's to own.
             unsafe {
                 let file = libc::eventfd(0, libc::EFD_NONBLOCK | libc::EFD_CLOEXEC);
-                let made = if file < 0 { None } else { Some(OwnedFd::from_raw_fd(file)) };
+                let made = if file < 0 {
+                    None
+                } else {
+                    Some(OwnedFd::from_raw_fd(file))
+                };
                 return made.ok_or_else(|| ShareError::last("making", std::path::Path::new("an eventfd")));
             }
         };
@@ -610,9 +657,13 @@ impl Segment {
     /// # Errors
     /// The system refused, or another ring has the name now.
     pub fn unlink(&self) -> Result<(), ShareError> {
-        let Backing::Shared(mapping) = &self.backing else { return Ok(()) };
+        let Backing::Shared(mapping) = &self.backing else {
+            return Ok(());
+        };
         if !mapping.is_linked() {
-            return Err(ShareError::NotFound { path: mapping.path.clone() });
+            return Err(ShareError::NotFound {
+                path: mapping.path.clone(),
+            });
         }
         shared::unlink(&mapping.path, mapping.instance)?;
         self.retire();
@@ -652,7 +703,9 @@ impl Segment {
 
     /// The schema, as it was stored at creation.
     pub fn schema(&self) -> Vec<u8> {
-        let Ok(offsets) = self.geometry.offsets() else { return Vec::new() };
+        let Ok(offsets) = self.geometry.offsets() else {
+            return Vec::new();
+        };
         let base = self.parts.slots.as_ptr();
         // SAFETY: the schema lies before the slots, inside the mapping, and is never written after creation.
         unsafe {
@@ -680,7 +733,10 @@ impl Segment {
 
     /// Excludes others, of this process and of others, from joining and leaving.
     pub(crate) fn registering(&self) -> impl Drop + '_ {
-        struct Both<'a>(Option<locks::RegistrarGuard<'a>>, #[expect(dead_code)] std::sync::MutexGuard<'a, ()>);
+        struct Both<'a>(
+            Option<locks::RegistrarGuard<'a>>,
+            #[expect(dead_code)] std::sync::MutexGuard<'a, ()>,
+        );
         impl Drop for Both<'_> {
             fn drop(&mut self) {
                 self.0.take();

@@ -43,7 +43,11 @@ pub struct Backing {
 impl Backing {
     pub(super) fn new(geometry: &Geometry, _schema: &[u8], _memory: Memory) -> Result<(Self, Parts), ConfigError> {
         geometry.check()?;
-        let words = if geometry.kind == ProducerKind::Multi { geometry.capacity } else { 0 };
+        let words = if geometry.kind == ProducerKind::Multi {
+            geometry.capacity
+        } else {
+            0
+        };
         let backing = Self {
             _state: Box::default(),
             _cursor: Box::default(),

@@ -37,12 +37,23 @@ impl Private {
         if memory.huge_pages {
             let rounded = bytes.next_multiple_of(HUGE_PAGE_BYTES);
             if let Ok(base) = anonymous(rounded, libc::MAP_HUGETLB) {
-                return Ok(Self { base, bytes: rounded, pages: Pages::Huge }.prefaulted(memory));
+                return Ok(Self {
+                    base,
+                    bytes: rounded,
+                    pages: Pages::Huge,
+                }
+                .prefaulted(memory));
             }
         }
-        let base = anonymous(bytes, libc::MAP_NORESERVE)
-            .map_err(|errno| ConfigError::OutOfMemory { bytes: bytes as u64, errno })?;
-        let mut backing = Self { base, bytes, pages: Pages::Ordinary };
+        let base = anonymous(bytes, libc::MAP_NORESERVE).map_err(|errno| ConfigError::OutOfMemory {
+            bytes: bytes as u64,
+            errno,
+        })?;
+        let mut backing = Self {
+            base,
+            bytes,
+            pages: Pages::Ordinary,
+        };
         if memory.huge_pages && bytes >= HUGE_PAGE_BYTES {
             // SAFETY: the range is the mapping just made.
             let advised = unsafe { libc::madvise(base.as_ptr().cast(), bytes, libc::MADV_HUGEPAGE) } == 0;

@@ -1,9 +1,9 @@
 //! A ring that other processes attach to by its name: built under another name, completed, and linked
 //! into place, so that nobody ever sees half of one.
 
+use super::Parts;
 use super::folder::{self, c_path, lock_path, ring_path, unfinished_path, user};
 use super::locks::Locks;
-use super::Parts;
 use crate::crash::crash_point;
 use crate::error::ShareError;
 use crate::layout::{Geometry, Header, LAYOUT_VERSION, MAGIC, Offsets};
@@ -44,20 +44,38 @@ impl Found {
         let path = ring_path(name)?;
         let file = open_ring(&path, read_only)?;
         let facts = std::fs::File::from(file);
-        let metadata = facts.metadata().map_err(|error| ShareError::io("looking at", &path, &error))?;
+        let metadata = facts
+            .metadata()
+            .map_err(|error| ShareError::io("looking at", &path, &error))?;
         if !metadata.is_file() {
-            return Err(ShareError::layout(&path, "is no file", "something else".into(), "a ring".into()));
+            return Err(ShareError::layout(
+                &path,
+                "is no file",
+                "something else".into(),
+                "a ring".into(),
+            ));
         }
         if metadata.uid() != user() {
-            return Err(ShareError::NotPrivate { path, fact: format!("it belongs to user {}", metadata.uid()) });
+            return Err(ShareError::NotPrivate {
+                path,
+                fact: format!("it belongs to user {}", metadata.uid()),
+            });
         }
         let header = read_header(&facts, &path, metadata.len())?;
         let geometry = check_header(&header, &path, metadata.len())?;
-        let offsets = geometry.offsets().map_err(|why| ShareError::layout(&path, "sizes", why.to_string(), "sizes that go together".into()))?;
+        let offsets = geometry
+            .offsets()
+            .map_err(|why| ShareError::layout(&path, "sizes", why.to_string(), "sizes that go together".into()))?;
         let mut schema = vec![0; geometry.schema_bytes as usize];
         std::os::unix::fs::FileExt::read_exact_at(&facts, &mut schema, offsets.schema as u64)
             .map_err(|error| ShareError::io("reading", &path, &error))?;
-        Ok(Self { geometry, instance: header.instance, schema, file: OwnedFd::from(facts), path })
+        Ok(Self {
+            geometry,
+            instance: header.instance,
+            schema,
+            file: OwnedFd::from(facts),
+            path,
+        })
     }
 
     /// Whether anybody is attached to it.
@@ -73,8 +91,14 @@ impl Found {
         let locks = Locks::open(&lock_path(&self.path, self.instance), !read_only)?;
         let offsets = self.geometry.offsets().map_err(ShareError::Config)?;
         let base = map(&self.file, offsets.total, read_only, &self.path)?;
-        let mapping =
-            Mapping { base, bytes: offsets.total, read_only, path: self.path, instance: self.instance, locks };
+        let mapping = Mapping {
+            base,
+            bytes: offsets.total,
+            read_only,
+            path: self.path,
+            instance: self.instance,
+            locks,
+        };
         let parts = mapping.parts(&offsets);
         Ok((mapping, parts))
     }
@@ -120,7 +144,14 @@ impl Mapping {
         let base = map(&file, offsets.total, false, &path)?;
         let lock = Temporary(lock_path(&path, instance));
         let locks = Locks::open(&lock.0, true)?;
-        let mapping = Self { base, bytes: offsets.total, read_only: false, path, instance, locks };
+        let mapping = Self {
+            base,
+            bytes: offsets.total,
+            read_only: false,
+            path,
+            instance,
+            locks,
+        };
         let parts = mapping.parts(&offsets);
         // SAFETY: the mapping is `offsets.total` bytes; every offset is inside it, and nobody else has it yet.
         unsafe {
@@ -130,7 +161,14 @@ impl Mapping {
             crash_point!("create.schema");
         }
         prepare(&parts);
-        Ok((Unlinked { mapping, temporary, lock }, parts))
+        Ok((
+            Unlinked {
+                mapping,
+                temporary,
+                lock,
+            },
+            parts,
+        ))
     }
 
     /// Whether the name still leads to this segment.
@@ -185,7 +223,9 @@ impl Unlinked {
     pub fn link(self) -> Result<Mapping, ShareError> {
         std::fs::hard_link(&self.temporary.0, &self.mapping.path).map_err(|error| {
             if error.kind() == std::io::ErrorKind::AlreadyExists {
-                ShareError::Exists { path: self.mapping.path.clone() }
+                ShareError::Exists {
+                    path: self.mapping.path.clone(),
+                }
             } else {
                 ShareError::io("linking", &self.mapping.path, &error)
             }
@@ -228,13 +268,19 @@ pub(super) fn open_fifo(path: &Path, entry: usize) -> Result<(OwnedFd, u64), Sha
         }
         crash_point!("watch.made");
         let file = libc::open(name.as_ptr(), flags);
-        if file < 0 { Err(ShareError::last("opening", &fifo)) } else { Ok((OwnedFd::from_raw_fd(file), watch)) }
+        if file < 0 {
+            Err(ShareError::last("opening", &fifo))
+        } else {
+            Ok((OwnedFd::from_raw_fd(file), watch))
+        }
     }
 }
 
 /// Writes to the fifo of the consumer at `entry`; harmless when nobody reads it any more.
 pub(super) fn write_fifo(path: &Path, entry: usize, watch: u64) {
-    let Ok(name) = c_path(&folder::fifo_path(path, entry, watch)) else { return };
+    let Ok(name) = c_path(&folder::fifo_path(path, entry, watch)) else {
+        return;
+    };
     let flags = libc::O_WRONLY | libc::O_NONBLOCK | libc::O_CLOEXEC | libc::O_NOFOLLOW;
     // SAFETY: a terminated path, one readable byte, and a descriptor closed by who opened it.
     unsafe {
@@ -271,9 +317,13 @@ pub fn sweep() -> Result<usize, ShareError> {
 }
 
 fn sweep_file(path: &Path) -> bool {
-    let name = path.file_name().map_or(String::new(), |name| name.to_string_lossy().into_owned());
+    let name = path
+        .file_name()
+        .map_or(String::new(), |name| name.to_string_lossy().into_owned());
     if let Some(builder) = name.strip_prefix(".new-").and_then(|rest| rest.split('-').next()) {
-        let is_gone = builder.parse().is_ok_and(|pid: i32| !Path::new(&format!("/proc/{pid}")).exists());
+        let is_gone = builder
+            .parse()
+            .is_ok_and(|pid: i32| !Path::new(&format!("/proc/{pid}")).exists());
         return is_gone && std::fs::remove_file(path).is_ok();
     }
     if let Some((ring, instance)) = folder::ring_of_lock(&name) {
@@ -284,7 +334,8 @@ fn sweep_file(path: &Path) -> bool {
         return is_orphan && Locks::remove_orphan(path);
     }
     let ring = folder::ring_of_fifo(&name);
-    ring.is_some_and(|ring| matches!(Found::open(ring, true), Err(ShareError::NotFound { .. }))) && std::fs::remove_file(path).is_ok()
+    ring.is_some_and(|ring| matches!(Found::open(ring, true), Err(ShareError::NotFound { .. })))
+        && std::fs::remove_file(path).is_ok()
 }
 
 fn create(path: &Path) -> Result<OwnedFd, ShareError> {
@@ -293,7 +344,11 @@ fn create(path: &Path) -> Result<OwnedFd, ShareError> {
     // SAFETY: a terminated path; a new descriptor is this function's to own.
     unsafe {
         let file = libc::open(name.as_ptr(), flags, 0o600);
-        if file < 0 { Err(ShareError::last("making", path)) } else { Ok(OwnedFd::from_raw_fd(file)) }
+        if file < 0 {
+            Err(ShareError::last("making", path))
+        } else {
+            Ok(OwnedFd::from_raw_fd(file))
+        }
     }
 }
 
@@ -303,14 +358,19 @@ fn open_ring(path: &Path, read_only: bool) -> Result<OwnedFd, ShareError> {
     // O_NONBLOCK: a fifo under this name must not hang us.
     // SAFETY: a terminated path; a new descriptor is this function's to own.
     unsafe {
-        let file = libc::open(name.as_ptr(), access | libc::O_NOFOLLOW | libc::O_CLOEXEC | libc::O_NONBLOCK);
+        let file = libc::open(
+            name.as_ptr(),
+            access | libc::O_NOFOLLOW | libc::O_CLOEXEC | libc::O_NONBLOCK,
+        );
         if file >= 0 {
             return Ok(OwnedFd::from_raw_fd(file));
         }
     }
     let error = std::io::Error::last_os_error();
     if error.kind() == std::io::ErrorKind::NotFound {
-        return Err(ShareError::NotFound { path: path.to_path_buf() });
+        return Err(ShareError::NotFound {
+            path: path.to_path_buf(),
+        });
     }
     Err(ShareError::io("opening", path, &error))
 }
@@ -321,13 +381,26 @@ fn reserve(file: &OwnedFd, bytes: usize, path: &Path) -> Result<(), ShareError> 
     if errno == 0 {
         return Ok(());
     }
-    Err(ShareError::io(&format!("reserving {bytes} bytes for"), path, &std::io::Error::from_raw_os_error(errno)))
+    Err(ShareError::io(
+        &format!("reserving {bytes} bytes for"),
+        path,
+        &std::io::Error::from_raw_os_error(errno),
+    ))
 }
 
 fn map(file: &OwnedFd, bytes: usize, read_only: bool, path: &Path) -> Result<NonNull<u8>, ShareError> {
     let access = libc::PROT_READ | if read_only { 0 } else { libc::PROT_WRITE };
     // SAFETY: a new shared mapping of a file that is `bytes` long.
-    let base = unsafe { libc::mmap(std::ptr::null_mut(), bytes, access, libc::MAP_SHARED, file.as_raw_fd(), 0) };
+    let base = unsafe {
+        libc::mmap(
+            std::ptr::null_mut(),
+            bytes,
+            access,
+            libc::MAP_SHARED,
+            file.as_raw_fd(),
+            0,
+        )
+    };
     if base == libc::MAP_FAILED {
         return Err(ShareError::last("mapping", path));
     }
@@ -338,7 +411,12 @@ fn read_header(file: &std::fs::File, path: &Path, bytes: u64) -> Result<Header, 
     let mut raw = [0_u8; size_of::<Header>()];
     if bytes < raw.len() as u64 {
         let expected = format!("at least {} bytes", raw.len());
-        return Err(ShareError::layout(path, "is too short for a ring", format!("{bytes} bytes"), expected));
+        return Err(ShareError::layout(
+            path,
+            "is too short for a ring",
+            format!("{bytes} bytes"),
+            expected,
+        ));
     }
     std::os::unix::fs::FileExt::read_exact_at(file, &mut raw, 0)
         .map_err(|error| ShareError::io("reading", path, &error))?;
@@ -349,25 +427,45 @@ fn read_header(file: &std::fs::File, path: &Path, bytes: u64) -> Result<Header, 
 fn check_header(header: &Header, path: &Path, bytes: u64) -> Result<Geometry, ShareError> {
     let wrong = |fact: &str, found: String, expected: String| Err(ShareError::layout(path, fact, found, expected));
     if header.magic != MAGIC {
-        return wrong("is no ring", format!("magic {:02x?}", header.magic), format!("{MAGIC:02x?}"));
+        return wrong(
+            "is no ring",
+            format!("magic {:02x?}", header.magic),
+            format!("{MAGIC:02x?}"),
+        );
     }
     if header.word_order != Header::WORD_ORDER {
         let found = format!("{:#x}", header.word_order);
-        return wrong("is of a machine with another word order", found, format!("{:#x}", Header::WORD_ORDER));
+        return wrong(
+            "is of a machine with another word order",
+            found,
+            format!("{:#x}", Header::WORD_ORDER),
+        );
     }
     if header.layout_version != LAYOUT_VERSION {
         let remedy = format!("version {LAYOUT_VERSION}");
-        return wrong("has another layout", format!("version {}", header.layout_version), remedy);
+        return wrong(
+            "has another layout",
+            format!("version {}", header.layout_version),
+            remedy,
+        );
     }
     if header.crc != header.checksum() {
         let (found, expected) = (format!("{:#010x}", header.crc), format!("{:#010x}", header.checksum()));
         return wrong("has a header whose checksum is wrong", found, expected);
     }
     let Some(geometry) = Geometry::from_header(header) else {
-        return wrong("has sizes that no ring has", format!("{header:?}"), "sizes that go together".into());
+        return wrong(
+            "has sizes that no ring has",
+            format!("{header:?}"),
+            "sizes that go together".into(),
+        );
     };
     if header.total_bytes != bytes {
-        return wrong("has been cut or grown", format!("{bytes} bytes"), format!("{} bytes", header.total_bytes));
+        return wrong(
+            "has been cut or grown",
+            format!("{bytes} bytes"),
+            format!("{} bytes", header.total_bytes),
+        );
     }
     Ok(geometry)
 }
@@ -376,6 +474,8 @@ fn random() -> u64 {
     let mut number = [0_u8; 8];
     // SAFETY: eight writable bytes; a refusal leaves zeros, and then the clock makes the difference.
     unsafe { libc::getrandom(number.as_mut_ptr().cast(), 8, 0) };
-    let clock = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |time| time.as_nanos() as u64);
+    let clock = std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .map_or(0, |time| time.as_nanos() as u64);
     u64::from_le_bytes(number) ^ clock
 }

@@ -90,7 +90,13 @@ pub trait Sequencer {
     {
         self.check(count)?;
         let segment = Arc::clone(self.segment());
-        Ok(wait(&segment, strategy, alert, deadline, &mut Capacity { sequencer: self, count }))
+        Ok(wait(
+            &segment,
+            strategy,
+            alert,
+            deadline,
+            &mut Capacity { sequencer: self, count },
+        ))
     }
 }
 
@@ -101,7 +107,10 @@ pub trait Sequencer {
 #[inline]
 pub fn check_count(segment: &Segment, count: i64, claimed: i64) -> Result<(), ClaimError> {
     if count < 1 || count > segment.capacity() {
-        return Err(ClaimError::CountOutOfRange { count, capacity: segment.capacity() });
+        return Err(ClaimError::CountOutOfRange {
+            count,
+            capacity: segment.capacity(),
+        });
     }
     if claimed > MAX_SEQUENCE - count {
         return Err(ClaimError::Exhausted);
@@ -139,7 +148,9 @@ impl Condition for Room<'_> {
     type Output = ();
 
     fn poll(&mut self) -> Result<(), Blocker> {
-        let claimed = self.claimed.unwrap_or_else(|| sane(self.segment.cursor().claimed.load(Ordering::Acquire)));
+        let claimed = self
+            .claimed
+            .unwrap_or_else(|| sane(self.segment.cursor().claimed.load(Ordering::Acquire)));
         store_load_barrier();
         let (gate, slowest) = self.segment.minimum_gate(claimed);
         let needed = claimed + self.count - self.segment.capacity();

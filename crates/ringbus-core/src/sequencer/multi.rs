@@ -39,8 +39,17 @@ impl MultiProducerSequencer {
     pub fn enter(segment: Arc<Segment>) -> Result<Self, ShareError> {
         let claimed = sane(segment.cursor().claimed.load(Ordering::Acquire));
         let gate = segment.before_start().max(claimed - segment.capacity());
-        let line = if segment.is_shared() { Some(Line::take(&segment)?) } else { None };
-        Ok(Self { capacity: segment.capacity(), segment, line, gate: Arc::new(AtomicI64::new(gate)) })
+        let line = if segment.is_shared() {
+            Some(Line::take(&segment)?)
+        } else {
+            None
+        };
+        Ok(Self {
+            capacity: segment.capacity(),
+            segment,
+            line,
+            gate: Arc::new(AtomicI64::new(gate)),
+        })
     }
 
     /// Another producer of the same process.
@@ -48,8 +57,17 @@ impl MultiProducerSequencer {
     /// # Errors
     /// As [`MultiProducerSequencer::enter`].
     pub fn another(&self) -> Result<Self, ShareError> {
-        let line = if self.segment.is_shared() { Some(Line::take(&self.segment)?) } else { None };
-        Ok(Self { segment: Arc::clone(&self.segment), capacity: self.capacity, line, gate: Arc::clone(&self.gate) })
+        let line = if self.segment.is_shared() {
+            Some(Line::take(&self.segment)?)
+        } else {
+            None
+        };
+        Ok(Self {
+            segment: Arc::clone(&self.segment),
+            capacity: self.capacity,
+            line,
+            gate: Arc::clone(&self.gate),
+        })
     }
 
     /// A consumer that joined late, or no consumer at all, does not vouch for claims that were open before:
@@ -68,14 +86,21 @@ impl MultiProducerSequencer {
         barrier(Twin::BarrierDroppedInScan);
         let (gate, slowest) = self.segment.minimum_gate(claimed);
         let gate = gate.min((high - self.capacity).max(known + LOOK_AHEAD));
-        let published =
-            if planted::is(Twin::OpenClaimOverrun) { gate } else { self.segment.published_up_to(known + 1, gate) };
+        let published = if planted::is(Twin::OpenClaimOverrun) {
+            gate
+        } else {
+            self.segment.published_up_to(known + 1, gate)
+        };
         // SYNC POINT: gate cache. Pairs with the load in `poll_claim`.
         self.gate.store(published, Ordering::Release);
         if high <= reach(published, self.capacity) {
             return Ok(());
         }
-        Err(if published < gate { Blocker::Cursor } else { slowest.map_or(Blocker::Cursor, Blocker::Consumer) })
+        Err(if published < gate {
+            Blocker::Cursor
+        } else {
+            slowest.map_or(Blocker::Cursor, Blocker::Consumer)
+        })
     }
 
     fn take(&self, claimed: i64, high: i64) -> bool {
@@ -84,7 +109,9 @@ impl MultiProducerSequencer {
             cursor.store(high, Ordering::Release);
             return true;
         }
-        cursor.compare_exchange_weak(claimed, high, Ordering::AcqRel, Ordering::Relaxed).is_ok()
+        cursor
+            .compare_exchange_weak(claimed, high, Ordering::AcqRel, Ordering::Relaxed)
+            .is_ok()
     }
 
     /// The planted twin of a claim.
@@ -150,7 +177,11 @@ impl Sequencer for MultiProducerSequencer {
 
     #[inline]
     fn publish(&mut self, low: i64, high: i64) {
-        let first = if planted::is(Twin::BatchMarksLastOnly) { high } else { low };
+        let first = if planted::is(Twin::BatchMarksLastOnly) {
+            high
+        } else {
+            low
+        };
         for sequence in first..=high {
             self.segment.mark_available(sequence);
             crash_point!("publish.marked");
@@ -205,7 +236,13 @@ impl Line {
         for looked_for_the_dead in [false, true] {
             let free = (0..producers as usize).find(|&index| Self::take_free(segment, index));
             if let Some(index) = free {
-                return Ok(Self { segment: Arc::clone(segment), index, open: 0, lows: [0; INTENTS], process: std::process::id() });
+                return Ok(Self {
+                    segment: Arc::clone(segment),
+                    index,
+                    open: 0,
+                    lows: [0; INTENTS],
+                    process: std::process::id(),
+                });
             }
             if !looked_for_the_dead {
                 recovery::recover_producers(segment);

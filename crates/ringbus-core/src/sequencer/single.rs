@@ -27,7 +27,13 @@ impl SingleProducerSequencer {
         let next = sane(segment.cursor().published.load(Ordering::Acquire));
         let capacity = segment.capacity();
         let gate = segment.before_start();
-        Self { segment, capacity, next, gate: gate.max(next - capacity), process: None }
+        Self {
+            segment,
+            capacity,
+            next,
+            gate: gate.max(next - capacity),
+            process: None,
+        }
     }
 
     /// The one producer of `segment`, which may be a shared one: no other process can be it meanwhile.
@@ -112,7 +118,10 @@ impl Sequencer for SingleProducerSequencer {
         }
         // SYNC POINT: published. Pairs with the load in `barrier::highest_published`.
         crash_point!("publish.begun");
-        self.segment.cursor().published.store(high, order(Twin::PublishRelaxed, Ordering::Release));
+        self.segment
+            .cursor()
+            .published
+            .store(high, order(Twin::PublishRelaxed, Ordering::Release));
         crash_point!("publish.stored");
         self.segment.wake(Blocker::Cursor);
         crash_point!("publish.announced");

@@ -15,12 +15,20 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-const DURABLE: Terms = Terms { gating: true, durable: true, absent_limit: 0 };
+const DURABLE: Terms = Terms {
+    gating: true,
+    durable: true,
+    absent_limit: 0,
+};
 
 /// Plays its part to the end; it does not get there when a point is set.
 pub fn run(scenario: &str, ring: &str) {
     let name = &ring[1..];
-    let kind = if ring.starts_with('s') { ProducerKind::Single } else { ProducerKind::Multi };
+    let kind = if ring.starts_with('s') {
+        ProducerKind::Single
+    } else {
+        ProducerKind::Multi
+    };
     match scenario {
         "create" => drop(Segment::create(name, geometry(kind), &[], Existing::Resume)),
         "replace" => drop(Segment::create(name, geometry(kind), &[], Existing::Replace)),
@@ -40,8 +48,20 @@ fn attached(scenario: &str, ring: &Arc<Segment>) {
         "die with a claim" => drop(enter(ring).claim_all(2, WaitStrategy::BLOCKING)),
         "consume" => consume(ring, Terms::ephemeral(true)),
         "consume durably" | "come back" => consume(ring, DURABLE),
-        "come back without gating" => consume(ring, Terms { gating: false, ..DURABLE }),
-        "come back too late" => consume(ring, Terms { absent_limit: 2, ..DURABLE }),
+        "come back without gating" => consume(
+            ring,
+            Terms {
+                gating: false,
+                ..DURABLE
+            },
+        ),
+        "come back too late" => consume(
+            ring,
+            Terms {
+                absent_limit: 2,
+                ..DURABLE
+            },
+        ),
         "come back and be refused" => drop(Consumer::join_as(ring, VICTIM, DURABLE, Start::At(1000))),
         "watch" => {
             let consumer = Consumer::join(ring, VICTIM, true, Start::Latest).unwrap();
@@ -107,7 +127,10 @@ fn consume(ring: &Arc<Segment>, terms: Terms) {
     say(&format!("joined {}", consumer.sequence()));
     let barrier = SequenceBarrier::new(ring, consumer.depends_on(), Alert::default());
     for sequence in consumer.sequence() + 1..=consumer.sequence() + CAPACITY as i64 + 2 {
-        assert!(matches!(barrier.wait_for(sequence, 1, WaitStrategy::BLOCKING, None), Outcome::Ready(_)));
+        assert!(matches!(
+            barrier.wait_for(sequence, 1, WaitStrategy::BLOCKING, None),
+            Outcome::Ready(_)
+        ));
         consumer.commit(sequence);
         say(&format!("committed {sequence}"));
     }

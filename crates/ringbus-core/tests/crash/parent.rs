@@ -38,7 +38,10 @@ pub fn event(producer: u64, number: u64) -> Event {
 
 /// What all rings of this test are like: two producers, from a sequence on at which 32 bits are full.
 pub fn geometry(kind: ProducerKind) -> Geometry {
-    Geometry { producers: 2, ..plain::geometry(kind, CAPACITY, 24, (1 << 32) - 4) }
+    Geometry {
+        producers: 2,
+        ..plain::geometry(kind, CAPACITY, 24, (1 << 32) - 4)
+    }
 }
 
 /// Kills a child that plays `scenario` at `point`, goes on, and returns how long the survivors took.
@@ -60,10 +63,21 @@ pub fn stopped(point: &str) -> Fact<()> {
     let mut survivor = Survivor::new(&name, ProducerKind::Multi)?;
     let alive = Victim::start("lose a claim", &name, ProducerKind::Multi, &[("STOP_AT", point)])?;
     alive.until_stopped()?;
-    Victim::start("die with a claim", &name, ProducerKind::Multi, &[("CRASH_AT", "claim.taken")])?.until_killed()?;
+    Victim::start(
+        "die with a claim",
+        &name,
+        ProducerKind::Multi,
+        &[("CRASH_AT", "claim.taken")],
+    )?
+    .until_killed()?;
     let barrier = barrier(&survivor.consumer);
     let first = survivor.consumer.sequence() + 1;
-    let early = barrier.wait_for(first, 1, WaitStrategy::BLOCKING, Some(Instant::now() + Duration::from_millis(150)));
+    let early = barrier.wait_for(
+        first,
+        1,
+        WaitStrategy::BLOCKING,
+        Some(Instant::now() + Duration::from_millis(150)),
+    );
     if early != Outcome::TimedOut || survivor.ring.has_pads() {
         return Err(format!("the claim of a stopped producer was given away: {early:?}"));
     }
@@ -85,12 +99,18 @@ impl Survivor {
     fn new(name: &str, kind: ProducerKind) -> Fact<Self> {
         let ring = Arc::new(Segment::create(name, geometry(kind), &[], Existing::Resume).map_err(text)?);
         let consumer = Consumer::join(&ring, FOLLOWED, true, Start::Latest).map_err(text)?;
-        Ok(Self { name: name.to_owned(), ring, consumer })
+        Ok(Self {
+            name: name.to_owned(),
+            ring,
+            consumer,
+        })
     }
 
     fn live(&mut self, scenario: &str, plan: &str) -> Fact<f64> {
         match scenario {
-            "produce" | "wake a watcher" | "produce when full" | "lose a claim" => self.outlive_a_producer(scenario, plan),
+            "produce" | "wake a watcher" | "produce when full" | "lose a claim" => {
+                self.outlive_a_producer(scenario, plan)
+            }
             _ => self.outlive_a_consumer(scenario, plan),
         }
     }
@@ -153,10 +173,17 @@ impl Survivor {
 
     /// What must be there before the victim comes.
     fn prepare(&mut self, scenario: &str) -> Fact<()> {
-        let durable = |absent_limit| Terms { gating: true, durable: true, absent_limit };
+        let durable = |absent_limit| Terms {
+            gating: true,
+            durable: true,
+            absent_limit,
+        };
         match scenario {
             "come back" | "come back without gating" | "forget" => {
-                Consumer::join_as(&self.ring, VICTIM, durable(0), Start::Default).map_err(text)?.leave().map_err(text)?;
+                Consumer::join_as(&self.ring, VICTIM, durable(0), Start::Default)
+                    .map_err(text)?
+                    .leave()
+                    .map_err(text)?;
             }
             "come back and be refused" => drop(Consumer::hold(&self.ring, VICTIM).map_err(text)?),
             "come back too late" => {
@@ -173,7 +200,8 @@ impl Survivor {
                 recovery::recover_consumer(&self.ring, before);
             }
             "recover a producer" => {
-                self.victim("die with a claim", &[("CRASH_AT", "claim.taken")])?.until_killed()?;
+                self.victim("die with a claim", &[("CRASH_AT", "claim.taken")])?
+                    .until_killed()?;
             }
             "recover a consumer" => drop(self.victim("watch", &[("CRASH_AT", "watch.stored")])?.until_killed()?),
             "recover with dependents" => drop(self.victim("consume", &[("CRASH_AT", "join.live")])?.until_killed()?),
@@ -191,7 +219,10 @@ impl Survivor {
         let mut published = 0;
         while !victim.is_dead() && published < CAPACITY + 2 {
             // A dependent sleeps on the survivor's word, the others on the cursor's.
-            let words = [self.ring.futex(Blocker::Cursor), self.ring.futex(Blocker::Consumer(self.consumer.index()))];
+            let words = [
+                self.ring.futex(Blocker::Cursor),
+                self.ring.futex(Blocker::Consumer(self.consumer.index())),
+            ];
             if words.iter().any(|word| word.armed.load(Ordering::Acquire) & 1 != 0) {
                 producer.send_event(published, PATIENCE)?;
                 published += 1;
@@ -207,18 +238,30 @@ impl Survivor {
 
     /// The entry of the victim where its place outlives it: durable, or held.
     fn durable_place(&self) -> Fact<Option<usize>> {
-        let Some(index) = find(&self.ring, VICTIM) else { return Ok(None) };
+        let Some(index) = find(&self.ring, VICTIM) else {
+            return Ok(None);
+        };
         recovery::recover_consumer(&self.ring, index);
         let identity = &self.ring.consumer(index).identity;
-        let (state, kind) = (identity.state.load(Ordering::Acquire), identity.kind.load(Ordering::Acquire));
+        let (state, kind) = (
+            identity.state.load(Ordering::Acquire),
+            identity.kind.load(Ordering::Acquire),
+        );
         let durable = state == registry::LIVE && kind & registry::DURABLE != 0;
         Ok((durable || state == registry::HELD).then_some(index))
     }
 
     /// The place still gates, or was let go, or never did: whoever takes it gets what comes after its last commit.
     fn finish_with_a_place(&mut self, reader: Reader, said: &[String], _place: usize, early: u64) -> Fact<()> {
-        let durable = Terms { gating: true, durable: true, absent_limit: 0 };
-        let last = said.iter().rev().find_map(|line| line.strip_prefix("committed ")?.parse::<i64>().ok());
+        let durable = Terms {
+            gating: true,
+            durable: true,
+            absent_limit: 0,
+        };
+        let last = said
+            .iter()
+            .rev()
+            .find_map(|line| line.strip_prefix("committed ")?.parse::<i64>().ok());
         let back = Consumer::join_as(&self.ring, VICTIM, durable, Start::Default).map_err(text)?;
         if let Some(last) = last.filter(|&last| back.sequence() < last || back.sequence() > last + 1) {
             return Err(format!("committed {last}, came back at {}", back.sequence()));
@@ -291,9 +334,17 @@ trait Sends {
 impl Sends for Producer {
     /// Publishes event `number` of the survivor, waiting at most as long as anybody may.
     fn send_event(&mut self, number: u64, patience: Duration) -> Fact<()> {
-        let claimed = self.claim(1, WaitStrategy::BLOCKING, &Alert::default(), Some(Instant::now() + patience));
+        let claimed = self.claim(
+            1,
+            WaitStrategy::BLOCKING,
+            &Alert::default(),
+            Some(Instant::now() + patience),
+        );
         let Outcome::Ready(sequence) = claimed.map_err(text)? else {
-            return Err(format!("the producer hung at event {number}: {}", describe(self.segment())));
+            return Err(format!(
+                "the producer hung at event {number}: {}",
+                describe(self.segment())
+            ));
         };
         put(self.segment(), sequence, event(2, number));
         self.publish(sequence, sequence);
@@ -315,7 +366,11 @@ fn read_events(consumer: &Consumer, strategy: WaitStrategy, last: u64) -> Fact<V
         match barrier.wait_for(next, i64::MAX, strategy, Some(Instant::now() + 4 * PATIENCE)) {
             Outcome::Ready(high) => {
                 let pads = ring.has_pads();
-                seen.extend((next..=high).filter(|&at| !pads || !ring.is_pad(at)).map(|at| get::<Event>(ring, at)));
+                seen.extend(
+                    (next..=high)
+                        .filter(|&at| !pads || !ring.is_pad(at))
+                        .map(|at| get::<Event>(ring, at)),
+                );
                 consumer.commit(high);
             }
             other => return Err(format!("the reader hung at {next}: {other:?}: {}", describe(ring))),
@@ -341,7 +396,10 @@ fn read_up_to(consumer: &Consumer, target: i64) -> Fact<()> {
 fn describe(ring: &Segment) -> String {
     let entry = |index: usize| {
         let own = ring.consumer(index);
-        let (state, kind) = (own.identity.state.load(Ordering::Relaxed), own.identity.kind.load(Ordering::Relaxed));
+        let (state, kind) = (
+            own.identity.state.load(Ordering::Relaxed),
+            own.identity.kind.load(Ordering::Relaxed),
+        );
         format!("[{index} state {state} kind {kind} at {}]", own.sequence.get())
     };
     let entries: Vec<_> = (0..4).map(entry).collect();
@@ -370,8 +428,13 @@ fn judge(seen: &[Event], acknowledged: &[String]) -> Fact<()> {
             return Err(format!("the survivor's events are not all there: {numbers:?}"));
         }
     }
-    let lost = acknowledged.iter().filter_map(|line| line.parse::<u64>().ok()).find(|&number| !seen.contains(&event(1, number)));
-    lost.map_or(Ok(()), |number| Err(format!("event {number} was acknowledged and is lost")))
+    let lost = acknowledged
+        .iter()
+        .filter_map(|line| line.parse::<u64>().ok())
+        .find(|&number| !seen.contains(&event(1, number)));
+    lost.map_or(Ok(()), |number| {
+        Err(format!("event {number} was acknowledged and is lost"))
+    })
 }
 
 /// Deaths while rings are made, replaced and unlinked: the name can be had, and what it leads to works.
@@ -410,7 +473,11 @@ fn clean_up(name: &str) -> Fact<()> {
         .map(|entry| entry.file_name().to_string_lossy().into_owned())
         .filter(|file| file == name || file.starts_with(&own) || file.starts_with(".new-"))
         .collect();
-    if left.is_empty() { Ok(()) } else { Err(format!("files left: {left:?}")) }
+    if left.is_empty() {
+        Ok(())
+    } else {
+        Err(format!("files left: {left:?}"))
+    }
 }
 
 /// The process that dies.
@@ -423,8 +490,13 @@ impl Victim {
     fn start(scenario: &str, ring: &str, kind: ProducerKind, variables: &[(&str, &str)]) -> Fact<Self> {
         let letter = if kind == ProducerKind::Single { 's' } else { 'm' };
         let mut command = Command::new(std::env::current_exe().map_err(text)?);
-        command.args(["child", scenario, &format!("{letter}{ring}")]).stdout(Stdio::piped());
-        command.env_remove("CRASH_AT").env_remove("STOP_AT").envs(variables.iter().copied());
+        command
+            .args(["child", scenario, &format!("{letter}{ring}")])
+            .stdout(Stdio::piped());
+        command
+            .env_remove("CRASH_AT")
+            .env_remove("STOP_AT")
+            .envs(variables.iter().copied());
         let child = command.spawn().map_err(text)?;
         let pid = child.id() as i32;
         Ok(Self { child, pid })
@@ -432,7 +504,9 @@ impl Victim {
 
     fn state(&self) -> char {
         let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.pid)).unwrap_or_default();
-        stat.rsplit_once(") ").and_then(|(_, rest)| rest.chars().next()).unwrap_or('X')
+        stat.rsplit_once(") ")
+            .and_then(|(_, rest)| rest.chars().next())
+            .unwrap_or('X')
     }
 
     fn is_dead(&self) -> bool {
@@ -466,7 +540,11 @@ impl Victim {
 
     fn until_done(self) -> Fact<Vec<String>> {
         let (status, said) = self.end()?;
-        if status.success() { Ok(said) } else { Err(format!("the child ended with {status}")) }
+        if status.success() {
+            Ok(said)
+        } else {
+            Err(format!("the child ended with {status}"))
+        }
     }
 
     fn end(mut self) -> Fact<(std::process::ExitStatus, Vec<String>)> {
@@ -479,7 +557,12 @@ impl Victim {
             std::thread::sleep(Duration::from_micros(200));
         }
         let mut output = String::new();
-        self.child.stdout.take().expect("piped").read_to_string(&mut output).map_err(text)?;
+        self.child
+            .stdout
+            .take()
+            .expect("piped")
+            .read_to_string(&mut output)
+            .map_err(text)?;
         let status = self.child.wait().map_err(text)?;
         Ok((status, output.lines().map(str::to_owned).collect()))
     }

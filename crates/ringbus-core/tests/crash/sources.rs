@@ -5,38 +5,100 @@ use std::path::{Path, PathBuf};
 
 /// What writes where another process can see it, or takes and gives back what the kernel keeps.
 const STEPS: &[&str] = &[
-    ".store(", ".fetch_", ".swap(", ".compare_exchange", ".mark_available(", ".mark_pad(", ".swap_to_pad(", "sequence.set(",
-    ".take_byte(", " seize(", ".release_byte(", ".wake(", ".wake_all(", ".arm(", ".sleep(", ".write_owner(", "write_name(consumer",
-    ".clear_counters(", "hard_link(", "fs::rename(", "remove_file(", "libc::mkfifo(", "libc::write(file", "= create(", "reserve(&file",
-    ".write(header)", "copy_nonoverlapping(schema", ".release(REGISTRAR)", ".take(REGISTRAR)", "F_RDLCK, PRESENCE)", ".notify_watchers(",
+    ".store(",
+    ".fetch_",
+    ".swap(",
+    ".compare_exchange",
+    ".mark_available(",
+    ".mark_pad(",
+    ".swap_to_pad(",
+    "sequence.set(",
+    ".take_byte(",
+    " seize(",
+    ".release_byte(",
+    ".wake(",
+    ".wake_all(",
+    ".arm(",
+    ".sleep(",
+    ".write_owner(",
+    "write_name(consumer",
+    ".clear_counters(",
+    "hard_link(",
+    "fs::rename(",
+    "remove_file(",
+    "libc::mkfifo(",
+    "libc::write(file",
+    "= create(",
+    "reserve(&file",
+    ".write(header)",
+    "copy_nonoverlapping(schema",
+    ".release(REGISTRAR)",
+    ".take(REGISTRAR)",
+    "F_RDLCK, PRESENCE)",
+    ".notify_watchers(",
 ];
 
 /// The files with steps in them.
 const FILES: &[&str] = &[
-    "sequencer/single.rs", "sequencer/multi.rs", "registry.rs", "recovery.rs", "futex.rs", "wait.rs", "segment/mod.rs",
-    "segment/shared.rs", "segment/locks.rs",
+    "sequencer/single.rs",
+    "sequencer/multi.rs",
+    "registry.rs",
+    "recovery.rs",
+    "futex.rs",
+    "wait.rs",
+    "segment/mod.rs",
+    "segment/shared.rs",
+    "segment/locks.rs",
 ];
 
 /// Steps without a point of their own: (file, what the line has in it, why).
 const EXEMPT: &[(&str, &str, &str)] = &[
     ("", "counters.", "a count that nobody relies on"),
     ("", "counter.store(0", "join.counters stands behind all of them"),
-    ("registry.rs", "segment.take_byte(consumer_byte(index))", "join.byte and return.byte stand where it is called"),
-    ("registry.rs", "self.pid.store(", "for people to read; join.owner and return.owner stand behind the three"),
+    (
+        "registry.rs",
+        "segment.take_byte(consumer_byte(index))",
+        "join.byte and return.byte stand where it is called",
+    ),
+    (
+        "registry.rs",
+        "self.pid.store(",
+        "for people to read; join.owner and return.owner stand behind the three",
+    ),
     ("registry.rs", "self.start_time.store(", "for people to read"),
     ("registry.rs", "self.pid_namespace.store(", "for people to read"),
     ("sequencer/multi.rs", "claimed.fetch_add(count", "a planted fault"),
-    ("sequencer/multi.rs", "cursor.compare_exchange_weak(", "claim.taken and claim.lost stand where it is called"),
+    (
+        "sequencer/multi.rs",
+        "cursor.compare_exchange_weak(",
+        "claim.taken and claim.lost stand where it is called",
+    ),
     ("sequencer/multi.rs", "self.gate.store(", "a cache of this process"),
-    ("segment/mod.rs", "self.available(sequence).", "each caller has its point"),
+    (
+        "segment/mod.rs",
+        "self.available(sequence).",
+        "each caller has its point",
+    ),
     ("segment/mod.rs", "self.futex(blocker).arm(", "wait.armed stands inside"),
     ("segment/mod.rs", "self.wake(Blocker::", "each wake has its points"),
     ("wait.rs", "segment.wake_all()", "each wake has its points"),
     ("wait.rs", "self.0.store(", "an alert is of this process"),
-    ("recovery.rs", "segment.take_byte(byte)", "recover.consumer_byte and recover.producer_byte stand where it is called"),
-    ("segment/locks.rs", "set(&file.file, libc::F_RDLCK", "attach.present stands behind the other one"),
+    (
+        "recovery.rs",
+        "segment.take_byte(byte)",
+        "recover.consumer_byte and recover.producer_byte stand where it is called",
+    ),
+    (
+        "segment/locks.rs",
+        "set(&file.file, libc::F_RDLCK",
+        "attach.present stands behind the other one",
+    ),
     ("segment/locks.rs", "F_WRLCK, PRESENCE", "what is swept is nobody's"),
-    ("segment/shared.rs", "remove_file(&self.0)", "create.named stands behind it"),
+    (
+        "segment/shared.rs",
+        "remove_file(&self.0)",
+        "create.named stands behind it",
+    ),
     ("segment/shared.rs", "remove_file(path)", "what is swept is nobody's"),
 ];
 
@@ -54,15 +116,25 @@ pub fn check(listed: &BTreeSet<&str>) {
         }
     }
     let listed: BTreeSet<String> = listed.iter().map(|&name| name.to_owned()).collect();
-    let (untried, unknown): (Vec<_>, Vec<_>) = (found.difference(&listed).collect(), listed.difference(&found).collect());
-    assert!(untried.is_empty() && unknown.is_empty(), "points that no scenario tries: {untried:?}; points that are not there: {unknown:?}");
+    let (untried, unknown): (Vec<_>, Vec<_>) =
+        (found.difference(&listed).collect(), listed.difference(&found).collect());
+    assert!(
+        untried.is_empty() && unknown.is_empty(),
+        "points that no scenario tries: {untried:?}; points that are not there: {unknown:?}"
+    );
     assert!(bare.is_empty(), "steps without a crash point:\n{}", bare.join("\n"));
 }
 
 fn rust_files(folder: &Path) -> Vec<PathBuf> {
-    let entries: Vec<PathBuf> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let entries: Vec<PathBuf> = std::fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .collect();
     let (folders, files): (Vec<_>, Vec<_>) = entries.into_iter().partition(|path| path.is_dir());
-    files.into_iter().chain(folders.iter().flat_map(|inner| rust_files(inner))).collect()
+    files
+        .into_iter()
+        .chain(folders.iter().flat_map(|inner| rust_files(inner)))
+        .collect()
 }
 
 fn point_in(line: &str) -> Option<&str> {
@@ -72,10 +144,18 @@ fn point_in(line: &str) -> Option<&str> {
 /// A step needs its point before the next step, and before its function ends.
 fn steps_without_point(file: &str, text: &str) -> Vec<String> {
     let mut bare = Vec::new();
-    let mut open: Option<(usize, &str)> = None;
+    let mut open: Option<(usize, String)> = None;
     let mut planted = false;
+    let mut before = String::new();
     for (number, line) in text.lines().enumerate() {
         let code = line.trim_start();
+        // A chain of calls may take several lines.
+        let whole = if code.starts_with('.') {
+            format!("{before}{code}")
+        } else {
+            code.to_owned()
+        };
+        before.clone_from(&whole);
         if code.starts_with("//") {
             continue;
         }
@@ -87,7 +167,10 @@ fn steps_without_point(file: &str, text: &str) -> Vec<String> {
         if code.starts_with("return false;") {
             open = None;
         }
-        let is_step = !planted && STEPS.iter().any(|step| code.contains(step)) && !code.starts_with("fn ") && !is_exempt(file, code);
+        let is_step = !planted
+            && STEPS.iter().any(|step| code.contains(step))
+            && !code.starts_with("fn ")
+            && !is_exempt(file, &whole);
         planted = code.starts_with("if planted::is(");
         let ends = code.contains("fn ") && !code.contains("|") || line == "}";
         if (is_step || ends)
@@ -96,12 +179,14 @@ fn steps_without_point(file: &str, text: &str) -> Vec<String> {
             bare.push(format!("{file}:{}: {step}", at + 1));
         }
         if is_step {
-            open = Some((number, code));
+            open = Some((number, whole));
         }
     }
     bare
 }
 
 fn is_exempt(file: &str, code: &str) -> bool {
-    EXEMPT.iter().any(|(where_, what, _)| (where_.is_empty() || *where_ == file) && code.contains(what))
+    EXEMPT
+        .iter()
+        .any(|(where_, what, _)| (where_.is_empty() || *where_ == file) && code.contains(what))
 }
