@@ -91,12 +91,11 @@ fn main() -> ExitCode {
             .iter()
             .map(|setting| (setting, explore(setting, fault)))
             .find(|(_, found)| found.violation.is_some());
-        match caught {
-            Some((setting, found)) => report(&format!("planted: {} ({})", fault.name(), setting.name), &found, ""),
-            None => {
-                bad += 1;
-                println!("planted: {}: NOT FOUND", fault.name());
-            }
+        if let Some((setting, found)) = caught {
+            report(&format!("planted: {} ({})", fault.name(), setting.name), &found, "");
+        } else {
+            bad += 1;
+            println!("planted: {}: NOT FOUND", fault.name());
         }
     }
     println!(

@@ -80,7 +80,11 @@ impl SequenceBarrier {
     #[cold]
     fn cursor_instead(&self, wanted: i64) -> Result<i64, Blocker> {
         let cursor = cursor(&self.segment);
-        if cursor < wanted { Err(Blocker::Cursor) } else { Ok(cursor) }
+        if cursor < wanted {
+            Err(Blocker::Cursor)
+        } else {
+            Ok(cursor)
+        }
     }
 
     fn highest_done(&self, wanted: i64) -> Result<i64, Blocker> {

@@ -326,7 +326,7 @@ fn run_all(only: Option<&str>) -> Vec<String> {
         {
             let what = format!("{kind:?}: {} dies at {point}:{passing}", scenario.name);
             let started = Instant::now();
-            match parent::run(scenario.name, kind, point, passing) {
+            match parent::run(done, scenario.name, kind, point, passing) {
                 Ok(seconds) => slowest = slowest.max(seconds),
                 Err(why) => {
                     println!(

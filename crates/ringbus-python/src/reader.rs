@@ -194,7 +194,7 @@ impl Reader {
         let target = self.copied();
         // SAFETY: the target is a slot's bytes, made of 8-byte words.
         read_unless_lapped(&self.ring.segment, sequence, || unsafe {
-            self.ring.segment.copy_slot(sequence, target)
+            self.ring.segment.copy_slot(sequence, target);
         })?;
         Ok(target)
     }

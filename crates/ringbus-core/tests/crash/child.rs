@@ -2,6 +2,7 @@
 
 use crate::parent::{CAPACITY, FOLLOWED, VICTIM, event, geometry};
 use crate::plain::{Producer, put};
+use ringbus_core::futex::{SLEEPER, WATCHER};
 use ringbus_core::layout::FutexLine;
 use ringbus_core::registry::{self, find};
 use ringbus_core::segment::Existing;
@@ -139,7 +140,7 @@ fn consume(ring: &Arc<Segment>, terms: Terms) {
 
 fn until_armed(word: &FutexLine) {
     let deadline = Instant::now() + Duration::from_secs(5);
-    while word.armed.load(Ordering::Acquire) & 3 == 0 {
+    while word.armed.load(Ordering::Acquire) & (SLEEPER | WATCHER) == 0 {
         assert!(Instant::now() < deadline, "nobody waits for the child");
         std::thread::yield_now();
     }

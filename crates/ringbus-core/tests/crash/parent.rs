@@ -11,7 +11,7 @@ use ringbus_core::{
 use std::io::Read;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -45,9 +45,8 @@ pub fn geometry(kind: ProducerKind) -> Geometry {
 }
 
 /// Kills a child that plays `scenario` at `point`, goes on, and returns how long the survivors took.
-pub fn run(scenario: &str, kind: ProducerKind, point: &str, passing: u32) -> Fact<f64> {
-    static COUNT: AtomicU64 = AtomicU64::new(0);
-    let name = format!("ring-{}", COUNT.fetch_add(1, Ordering::Relaxed));
+pub fn run(number: usize, scenario: &str, kind: ProducerKind, point: &str, passing: u32) -> Fact<f64> {
+    let name = format!("ring-{number}");
     let plan = format!("{point}:{passing}");
     let seconds = match scenario {
         "create" | "replace" | "unlink" => about_files(scenario, &name, kind, &plan),
@@ -163,7 +162,7 @@ impl Survivor {
         let said = victim.until_killed()?;
         let begin = Instant::now();
         let reader = reading.unwrap_or_else(|| self.read(WaitStrategy::BLOCKING, EVENTS));
-        let durable = self.durable_place()?;
+        let durable = self.durable_place();
         match durable {
             Some(place) => self.finish_with_a_place(reader, &said, place, early)?,
             None => self.finish_from(reader, &[], early, EVENTS)?,
@@ -237,10 +236,8 @@ impl Survivor {
     }
 
     /// The entry of the victim where its place outlives it: durable, or held.
-    fn durable_place(&self) -> Fact<Option<usize>> {
-        let Some(index) = find(&self.ring, VICTIM) else {
-            return Ok(None);
-        };
+    fn durable_place(&self) -> Option<usize> {
+        let index = find(&self.ring, VICTIM)?;
         recovery::recover_consumer(&self.ring, index);
         let identity = &self.ring.consumer(index).identity;
         let (state, kind) = (
@@ -248,7 +245,7 @@ impl Survivor {
             identity.kind.load(Ordering::Acquire),
         );
         let durable = state == registry::LIVE && kind & registry::DURABLE != 0;
-        Ok((durable || state == registry::HELD).then_some(index))
+        (durable || state == registry::HELD).then_some(index)
     }
 
     /// The place still gates, or was let go, or never did: whoever takes it gets what comes after its last commit.

@@ -172,7 +172,7 @@ fn steps_without_point(file: &str, text: &str) -> Vec<String> {
             && !code.starts_with("fn ")
             && !is_exempt(file, &whole);
         planted = code.starts_with("if planted::is(");
-        let ends = code.contains("fn ") && !code.contains("|") || line == "}";
+        let ends = code.contains("fn ") && !code.contains('|') || line == "}";
         if (is_step || ends)
             && let Some((at, step)) = open.take()
         {
