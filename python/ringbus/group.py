@@ -283,7 +283,7 @@ class ConsumerGroup(Generic[E]):
             return (kinds,)
         if kinds is not None:
             return tuple(kinds)
-        if shape.types is None and len(self.ring.event_types) > 1:
+        if shape.types is None and shape.kind != "batch" and len(self.ring.event_types) > 1:
             fact = f"the annotation of {name!r} cannot be evaluated, and the ring has several event types"
             raise ConfigurationError(fact, "give kinds=, or import what it names")
         return shape.types or ()
