@@ -29,6 +29,7 @@ class Failures:
         """Begin without any."""
         self._group = group
         self._errors: list[BaseException] = []
+        self.told = False
 
     def __bool__(self) -> bool:
         return bool(self._errors)
@@ -41,9 +42,11 @@ class Failures:
     def add(self, error: BaseException) -> None:
         """Take one more down."""
         self._errors.append(error)
+        self.told = False
 
     def raise_any(self) -> None:
         """Raise the error there is; several as one group."""
+        self.told = bool(self._errors)
         if len(self._errors) == 1:
             raise self._errors[0]
         if self._errors:
@@ -51,6 +54,7 @@ class Failures:
 
     def note(self, winner: BaseException) -> None:
         """Add the errors to one that is on its way already."""
+        self.told = bool(self._errors)
         for error in self._errors:
             if error is not winner:
                 cause = f", from {error.__cause__!r}" if error.__cause__ is not None else ""

@@ -35,6 +35,7 @@ from ringbus.policies import DECLINE, OnError, Policy, policy
 from ringbus.poller import MOST_CONSUMERS, reader_facts
 from ringbus.remote import Assignment, OnDeath, RemoteProcessor, Restart, importable, restart_of
 from ringbus.statistics import GroupStatistics, Row
+from ringbus.threads import RunnerThread
 from ringbus.waits import WaitStrategy, wait_strategy
 
 if TYPE_CHECKING:
@@ -102,8 +103,9 @@ class ConsumerGroup(Generic[E]):
         self._dynamic = dynamic
         self._consumers: dict[str, Consumer] = {}
         self._state = "new"
-        self._threads: list[threading.Thread] = []
+        self._threads: list[RunnerThread] = []
         self._tasks: list[asyncio.Task[None]] = []
+        self._started: weakref.WeakSet[Runner] = weakref.WeakSet()
         self._alive = 0
         self._ending = False
         self._halted = False
@@ -445,6 +447,8 @@ class ConsumerGroup(Generic[E]):
                 runner.end()
         self._join_threads([thread for thread in self._threads if thread.name in _thread_names(self, consumer)])
         self._leave([consumer])
+        self._threads = [thread for thread in self._threads if thread.is_alive()]
+        self._tasks = [task for task in self._tasks if not task.done()]
         del self._consumers[name]
         self.ring._named.pop(name, None)
 
@@ -484,7 +488,7 @@ class ConsumerGroup(Generic[E]):
 
     def _start_all(self) -> None:
         self.ring._begin_group()
-        lifecycle.running(self)
+        lifecycle.running(self, self._started)
         if self._one_thread:
             self._start_one_thread()
         else:
@@ -492,7 +496,7 @@ class ConsumerGroup(Generic[E]):
 
     def _start_runners(self, runners: Iterable[Runner]) -> None:
         for runner in runners:
-            lifecycle.halt_with(self, runner)
+            self._started.add(runner)
             if isinstance(runner, AsyncProcessor):
                 self._start_task(runner)
             else:
@@ -513,13 +517,12 @@ class ConsumerGroup(Generic[E]):
 
     def _start_one_thread(self) -> None:
         ordered = self._ordered()
-        for runner in ordered:
-            lifecycle.halt_with(self, runner)
+        self._started.update(ordered)
         self._start_thread(lambda: _core.run_serial(ordered), "all")
 
     def _start_thread(self, run: Callable[[], None], name: str) -> None:
         target = self.failures.guarded(weakref.ref(self), run, name)
-        thread = threading.Thread(target=target, name=f"ringbus-{self.name}-{name}", daemon=True)
+        thread = RunnerThread(target, f"ringbus-{self.name}-{name}")
         with self._lock:  # so that nobody joins a thread that is not started yet
             self._threads.append(thread)
             self._alive += 1
@@ -705,7 +708,7 @@ class ConsumerGroup(Generic[E]):
         self._join_threads(self._threads, timeout)
         return not any(thread.is_alive() for thread in self._threads) and self._join_tasks(deadline)
 
-    def _join_threads(self, threads: Iterable[threading.Thread], timeout: float | None = None) -> None:
+    def _join_threads(self, threads: Iterable[RunnerThread], timeout: float | None = None) -> None:
         deadline = None if timeout is None else time.monotonic() + timeout
         for thread in threads:
             if thread is not threading.current_thread():
@@ -797,10 +800,11 @@ class ConsumerGroup(Generic[E]):
             raise WaitTimeout(f"draining group {self.name!r}", limit, laggards)
 
     def end_at_exit(self) -> None:
-        """At the end of the interpreter: halt, and join what ends in a second."""
+        """At the end of the interpreter: halt, join what ends in a second, and raise what nobody was told of."""
         self._halt_runners()
         self._join_threads(self._threads, 1.0)
-        self.failures.raise_any()
+        if not self.failures.told:
+            self.failures.raise_any()
 
     def runner_ended(self) -> None:
         """The last thread or task of a failed or halted group lets the producers go."""
@@ -810,7 +814,8 @@ class ConsumerGroup(Generic[E]):
                 return
             if self._ending or self.failures:
                 self._state = "stopped"
-                lifecycle.ended(self)
+                if not self.failures:
+                    lifecycle.ended(self)
         self._leave([self._consumers[name] for name in reversed(self._check_graph({}))])
 
     # -- as a context manager -----------------------------------------------------------------------------------

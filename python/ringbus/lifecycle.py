@@ -36,14 +36,15 @@ def register(group: ConsumerGroup[Any]) -> None:
     _all.add(group)
 
 
-def running(group: ConsumerGroup[Any]) -> None:
-    """Stop the group at the end of the interpreter."""
+def running(group: ConsumerGroup[Any], runners: weakref.WeakSet[Runner]) -> None:
+    """Stop the group at the end of the interpreter, or when nobody refers to it any more.
+
+    Args:
+        group: the group.
+        runners: what it has started, kept by its threads and tasks alone.
+    """
     _running.add(group)
-
-
-def halt_with(group: ConsumerGroup[Any], runner: Runner) -> None:
-    """Halt the runner, which its thread or task keeps, when nobody refers to its group any more."""
-    finalizer = weakref.finalize(group, _halt, weakref.ref(runner), os.getpid())
+    finalizer = weakref.finalize(group, _halt, runners, os.getpid())
     finalizer.atexit = False
 
 
@@ -57,10 +58,10 @@ def groups_of(ring: RingBuffer[Any]) -> Iterator[ConsumerGroup[Any]]:
     return iter([group for group in _all if group.ring is ring])
 
 
-def _halt(reference: weakref.ref[Runner], pid: int) -> None:
-    runner = reference()
-    if runner is not None and os.getpid() == pid:
-        runner.halt()
+def _halt(runners: weakref.WeakSet[Runner], pid: int) -> None:
+    if os.getpid() == pid:
+        for runner in runners:
+            runner.halt()
 
 
 @atexit.register

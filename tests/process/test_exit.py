@@ -194,6 +194,25 @@ group.join()
     assert line.startswith("ringbus: group 'g' at exit: HandlerError: consumer 'h' failed at sequence 0")
 
 
+def test_an_error_that_somebody_was_told_of_is_not_said_again():
+    ended = run(
+        """
+def handler(tick):
+    raise LookupError("the handler's")
+
+group.add("h", handler)
+group.start()
+ring.publish(value=1)
+try:
+    group.stop()
+except ringbus.HandlerError as error:
+    print("told")
+"""
+    )
+    assert_clean(ended)
+    assert ended.lines == ["told"]
+
+
 # -- halt -----------------------------------------------------------------------------------------------------
 
 

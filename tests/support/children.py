@@ -23,6 +23,9 @@ class Tick(ringbus.Event):
 """
 """What every child begins with."""
 
+FORK_WARNING = "ignore:This process:DeprecationWarning"
+"""Python 3.12 and later warn of a fork beside threads; that it is survived is what the tests are about."""
+
 
 @dataclass(frozen=True)
 class Ended:
@@ -40,7 +43,7 @@ class Ended:
 
 def program(text: str) -> list[str]:
     """The command that runs `HEAD` and then `text`."""
-    return [sys.executable, "-X", "faulthandler", "-c", HEAD + textwrap.dedent(text)]
+    return [sys.executable, "-X", "faulthandler", "-W", FORK_WARNING, "-c", HEAD + textwrap.dedent(text)]
 
 
 def run_child(text: str, *arguments: str) -> Ended:

@@ -678,7 +678,7 @@ def test_async_handlers_without_a_loop_are_a_clear_error_and_the_group_can_still
         group.start()
     with pytest.raises(ConfigurationError, match="async with"):
         group.__enter__()
-    with pytest.raises(ConfigurationError, match="inside asyncio"):
+    with pytest.raises(ConfigurationError, match="start the group"):
         group.run_once()
     assert group.state == "new"
     ring.publish(value=1)
