@@ -566,10 +566,11 @@ class ConsumerGroup(Generic[E]):
                 raise ConfigurationError(fact, "start the group in place of run_once")
         self._state = "manual"
         before = _events(ordered)
-        # No more than a ring of events is there for each, whatever the words of a segment say.
-        most = before + self.ring.capacity * len(ordered)
-        while self._run_all(ordered) and any(runner.sequence < target for runner in ordered):
-            if _events(ordered) >= most:
+        # A step over what it missed and a ring of events is all there can be for each, whatever a segment says.
+        left = 2 * self.ring.capacity * len(ordered)
+        while (moved := self._run_all(ordered)) and any(runner.sequence < target for runner in ordered):
+            left -= min(moved, self.ring.capacity)
+            if left <= 0:
                 break
         return _events(ordered) - before
 

@@ -6,6 +6,7 @@
 
 use pyo3::ffi;
 use pyo3::prelude::*;
+use std::hint::black_box;
 use std::mem;
 use std::ptr;
 
@@ -39,6 +40,13 @@ unsafe extern "C-unwind" {
     ) -> *mut ffi::PyObject;
 }
 
+/// The function that calls anything.
+fn any() -> Vectorcall {
+    // Link-time optimization merges this symbol with that of `ffi`, and believes its promise, wherever it sees which
+    // function it is that is called.
+    black_box(PyObject_Vectorcall)
+}
+
 /// The quickest way to call `callable`.
 ///
 /// # Safety
@@ -46,7 +54,7 @@ unsafe extern "C-unwind" {
 pub unsafe fn function_of(callable: *mut ffi::PyObject) -> Vectorcall {
     // SAFETY: attached. The two types differ in that the caller of the one is ready to be unwound.
     unsafe {
-        ffi::PyVectorcall_Function(callable).map_or(PyObject_Vectorcall, |function| {
+        ffi::PyVectorcall_Function(callable).map_or_else(any, |function| {
             mem::transmute::<ffi::vectorcallfunc, Vectorcall>(function)
         })
     }
@@ -78,7 +86,7 @@ pub fn call<const N: usize>(py: Python<'_>, callable: &Py<PyAny>, arguments: [&P
     let arguments = arguments.map(Py::as_ptr);
     // SAFETY: attached; the arguments are alive during the call.
     unsafe {
-        let result = vectorcall(PyObject_Vectorcall, callable.as_ptr(), arguments.as_ptr(), N);
+        let result = vectorcall(any(), callable.as_ptr(), arguments.as_ptr(), N);
         Bound::from_owned_ptr_or_err(py, result).map(Bound::unbind)
     }
 }
