@@ -61,15 +61,19 @@ $(VENV)/.built: $(VENV)/.build $(RUST_SOURCES)
 
 # -- tests ------------------------------------------------------------------------------------------------------------
 
-.PHONY: test test-rust test-python test-quick crash-test loom tsan planted stress recovery-model verify
+.PHONY: test test-rust test-python test-slow test-quick crash-test loom tsan planted stress recovery-model verify
 test: build $(VENV)/.test $(VENV)/.types test-rust crash-test test-python ## all tests: the core's, then pytest
 
 test-rust: ## the core's tests in Rust
 	@tools/check-rust
 	$(CORE_TESTS)
 
-test-python: build $(VENV)/.test $(VENV)/.types ## pytest, everything; ARGS="-k name" picks
-	$(BIN)/python -m pytest $(ARGS)
+test-python: build $(VENV)/.test $(VENV)/.types ## pytest without the long forms; ARGS="-k name" picks
+	$(BIN)/python -m pytest -m "not slow" $(ARGS)
+	$(BIN)/python -m pytest tests/packaging tests/typing $(ARGS) || [ $$? -eq 5 ]
+
+test-slow: build $(VENV)/.test ## the long forms of the tests that have a short one
+	$(BIN)/python -m pytest -m slow --ignore tests/packaging --ignore tests/typing $(ARGS)
 
 test-quick: build $(VENV)/.test ## pytest without slow, packaging and typing tests
 	$(BIN)/python -m pytest -m "not slow" --ignore tests/packaging --ignore tests/typing $(ARGS)
