@@ -75,8 +75,8 @@ test-python: build $(VENV)/.test $(VENV)/.types ## pytest without the long forms
 test-slow: build $(VENV)/.test ## the long forms of the tests that have a short one
 	$(BIN)/python -m pytest -m slow --ignore tests/packaging --ignore tests/typing $(ARGS)
 
-test-quick: build $(VENV)/.test ## pytest without slow, packaging and typing tests
-	$(BIN)/python -m pytest -m "not slow" --ignore tests/packaging --ignore tests/typing $(ARGS)
+test-quick: build $(VENV)/.test ## the unit and property tests, for a look and for other versions of Python
+	$(BIN)/python -m pytest -m "not slow" tests/unit tests/property $(ARGS)
 
 loom: export RUSTFLAGS := --cfg loom
 loom: ## every interleaving of the protocol's steps, model-checked
