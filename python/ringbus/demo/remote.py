@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import os
+from abc import ABC, abstractmethod
 from typing import Generic
 
 from ringbus.demo.events import SECOND_NS, Limits
@@ -16,7 +17,7 @@ from ringbus.demo.handlers import Book, Risk
 from ringbus.demo.shared import EXPOSURE, JUMP, BarsState, BookState, Kept, Quote, RiskState, S, Trade
 
 
-class Hand(Generic[S]):
+class Hand(ABC, Generic[S]):
     """What is the same for each consumer: where it goes on, and what it does not do twice.
 
     Args:
@@ -39,9 +40,9 @@ class Hand(Generic[S]):
             self.save()
             self._kept.keep(sequence)
 
+    @abstractmethod
     def trade(self, trade: Trade) -> None:
         """Handle a trade."""
-        raise NotImplementedError
 
     def quote(self, quote: Quote) -> None:
         """Handle a quote: nothing, for a consumer of trades."""
