@@ -1,0 +1,197 @@
+//! Which events of a ring a handler takes: all of its types, or a worker's share of them.
+//!
+//! Source: LMAX Disruptor 3.4, `WorkProcessor`.
+
+use super::run::Run;
+use super::{HandlerFacts, Processor};
+use crate::call;
+use crate::cell::GilCell;
+use crate::ring::Ring;
+use pyo3::exceptions::PyKeyError;
+use pyo3::prelude::*;
+use ringbus_core::sync::{AtomicI64, Ordering};
+
+/// The next sequence that no worker has taken yet.
+#[pyclass(frozen, module = "ringbus._core")]
+pub struct Work(AtomicI64);
+
+#[pymethods]
+impl Work {
+    #[new]
+    fn new() -> Self {
+        Self(AtomicI64::new(-1))
+    }
+
+    /// Begins after `sequence`; once, before the workers run.
+    fn start_at(&self, sequence: i64) {
+        self.0.store(sequence, Ordering::Release);
+    }
+}
+
+/// Which events a worker handles.
+pub enum Share {
+    /// All: no worker.
+    All,
+    /// Those whose key's bytes fall to it.
+    Bytes {
+        number: u64,
+        workers: u64,
+        offset: usize,
+        size: usize,
+    },
+    /// Those whose key, from Python, falls to it.
+    Key {
+        number: u64,
+        workers: u64,
+        key: Py<PyAny>,
+        callable: bool,
+    },
+    /// Whatever no other has taken.
+    Free { work: Py<Work>, mine: GilCell<Option<i64>> },
+}
+
+impl Share {
+    /// The sequence that a worker without a key has taken and not handled yet.
+    pub fn in_hand(&self) -> Option<i64> {
+        match self {
+            Self::Free { mine, .. } => mine.get(),
+            _ => None,
+        }
+    }
+}
+
+impl Processor {
+    /// Takes the next sequence that no other worker has, and handles it when it is there.
+    pub(super) fn work(&self, py: Python<'_>, work: &Work, mine: &GilCell<Option<i64>>) -> PyResult<Option<i64>> {
+        let mut done = 0;
+        loop {
+            let sequence = mine.get().unwrap_or_else(|| {
+                // What lies before is another's, or done: this worker holds nothing up to there. Stored before
+                // the next one is taken, so that it gates all the time.
+                self.reader.commit_quietly(work.0.load(Ordering::Acquire));
+                work.0.fetch_add(1, Ordering::AcqRel) + 1
+            });
+            if mine.get().is_none() {
+                mine.set(Some(sequence));
+                self.reader.commit(py, sequence - 1)?;
+            }
+            if self.reader.poll(sequence).is_err() || done >= self.reader.max_batch.min(1024) {
+                return Ok(Some(done));
+            }
+            if !self.ring().segment.is_pad(sequence) {
+                match self.hand_out(py, sequence, sequence) {
+                    Ok((events, _)) if events > 0 => self.reader.count_batch(events),
+                    Ok(_) => {}
+                    Err(_) => return Ok(None),
+                }
+            }
+            mine.set(None);
+            done += 1;
+        }
+    }
+
+    /// Whether the event at `sequence` is one, of a type this handler takes, and its share.
+    pub(super) fn is_taken(&self, py: Python<'_>, sequence: i64) -> bool {
+        let ring = self.ring();
+        let slot = ring.segment.slot(sequence);
+        if ring.segment.is_pad(sequence) || !self.reader.takes(ring.kind_at(slot)) {
+            return false;
+        }
+        match &self.share {
+            Share::All | Share::Free { .. } => true,
+            Share::Bytes {
+                number,
+                workers,
+                offset,
+                size,
+            } => {
+                // SAFETY: the field is inside the event.
+                let bytes = unsafe { std::slice::from_raw_parts(ring.event(sequence).add(*offset), *size) };
+                fold(bytes) % workers == *number
+            }
+            Share::Key {
+                number,
+                workers,
+                key,
+                callable,
+            } => {
+                // A key that cannot be had falls to the first worker, whose handler will see the event.
+                self.key_of(py, sequence, key, *callable).unwrap_or(0) % workers == *number
+            }
+        }
+    }
+
+    fn key_of(&self, py: Python<'_>, sequence: i64, key: &Py<PyAny>, callable: bool) -> PyResult<u64> {
+        let event = if self.ring().objects.is_some() {
+            self.ring().object(sequence).clone_ref(py)
+        } else {
+            self.reader.own_event(py, self.ring().segment.slot(sequence))?
+        };
+        let value = if callable {
+            call::call(py, key, [&event])?
+        } else {
+            event.bind(py).getattr(key.bind(py).cast()?)?.unbind()
+        };
+        Ok(value.bind(py).hash()? as u64)
+    }
+
+    pub(super) fn last_taken(&self, py: Python<'_>, first: i64, last: i64) -> i64 {
+        (first..=last)
+            .rev()
+            .find(|&sequence| self.is_taken(py, sequence))
+            .unwrap_or(first - 1)
+    }
+}
+
+/// FNV-1a.
+fn fold(bytes: &[u8]) -> u64 {
+    let hash = bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash: u64, byte| {
+        (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3)
+    });
+    hash ^ (hash >> 32)
+}
+
+/// What Python says of a worker, as its share.
+///
+/// # Errors
+/// Workers without a key, and without what they share.
+pub(super) fn parse(py: Python<'_>, ring: &Ring, facts: &HandlerFacts<'_>) -> PyResult<Share> {
+    let Some((number, workers, key)) = &facts.worker else {
+        return Ok(Share::All);
+    };
+    let (number, workers) = (*number as u64, *workers as u64);
+    let Some(key) = key else {
+        let work = facts.work.as_ref().map(|work| work.clone_ref(py));
+        let work = work.ok_or_else(|| PyKeyError::new_err("workers without a key share their work"))?;
+        return Ok(Share::Free {
+            work,
+            mine: GilCell::new(None),
+        });
+    };
+    let field = key
+        .extract::<String>()
+        .ok()
+        .filter(|_| ring.kinds.len() == 1)
+        .and_then(|name| {
+            ring.kinds[0]
+                .schema
+                .fields
+                .iter()
+                .find(|field| field.label == name)
+                .map(|field| (field.offset, field.size))
+        });
+    Ok(match field {
+        Some((offset, size)) => Share::Bytes {
+            number,
+            workers,
+            offset,
+            size,
+        },
+        None => Share::Key {
+            number,
+            workers,
+            key: key.clone().unbind(),
+            callable: key.is_callable(),
+        },
+    })
+}
