@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
-from ringbus import _core
-from ringbus.asynchronous import AsyncProcessor
 from ringbus.errors import TopologyError
 from ringbus.poller import MOST_CONSUMERS
 from ringbus.remote import RemoteProcessor
+from ringbus.runners import Runner
 from ringbus.statistics import ConsumerStatistics, Latency, Row, consumer_statistics
 
 if TYPE_CHECKING:
     from ringbus.group import ConsumerGroup
-
-Runner: TypeAlias = _core.Processor | AsyncProcessor | RemoteProcessor
 
 
 class Consumer:
@@ -25,11 +22,11 @@ class Consumer:
 
     __slots__ = ("__weakref__", "_group", "_last", "depends_on_names", "name", "runners", "upstream")
 
-    def __init__(self, group: ConsumerGroup[Any], name: str, runners: list[Runner]) -> None:
-        """Name the runners: one, or one a worker."""
+    def __init__(self, group: ConsumerGroup[Any], name: str) -> None:
+        """Have no runners yet; there will be one, or one a worker."""
         self._group = group
         self.name = name
-        self.runners = runners
+        self.runners: list[Runner] = []
         self.depends_on_names: tuple[str, ...] = ()
         self.upstream: list[object] = []
         self._last: dict[str, Row] = {}

@@ -11,9 +11,9 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ringbus.consumer import Runner
     from ringbus.group import ConsumerGroup
     from ringbus.ring import RingBuffer
+    from ringbus.runners import Runner
 
 EXIT_SECONDS = 5.0
 """The longest drain at the end of the interpreter where a group has no `drain_timeout`."""

@@ -299,7 +299,7 @@ def test_better_g_a_blocking_wait_for_another_stage_sleeps(variant: Variant) -> 
     group.add("idle", lambda event: None)
     with group, opened_at_end(gate), running(lambda: publish(ring, 20)) as producer:
         gate.wait()
-        waiting = [thread for thread in group._threads if not thread.name.endswith("gate")] + [producer]
+        waiting = [thread for thread in group._crew.threads if not thread.name.endswith("gate")] + [producer]
         before = [cpu_seconds(thread) for thread in waiting]
         work_for(0.2)
         used = [cpu_seconds(thread) - began for thread, began in zip(waiting, before, strict=True)]

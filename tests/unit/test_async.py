@@ -424,7 +424,7 @@ def test_the_next_publisher_gets_an_async_handlers_error(ring):
         group.add("h", fails_at(0))
         group.start()
         ring.publish(value=0)
-        await asyncio.gather(*group._tasks, return_exceptions=True)
+        await asyncio.gather(*group._crew.tasks, return_exceptions=True)
         with pytest.raises(HandlerError):
             ring.publish(value=1)
         await asyncio.to_thread(group.join)
@@ -473,7 +473,7 @@ def test_an_exception_in_an_async_body_wins_and_gets_notes(ring):
         async def body():
             async with group:
                 ring.publish(value=0)
-                await asyncio.gather(*group._tasks, return_exceptions=True)
+                await asyncio.gather(*group._crew.tasks, return_exceptions=True)
                 raise KeyError
 
         with pytest.raises(KeyError) as caught:
@@ -557,7 +557,7 @@ def test_an_async_handler_that_is_late_when_its_group_is_left_is_cancelled_and_n
         async def body():
             async with group:
                 publish(ring, 2)
-                await until(lambda: group._tasks[0].get_coro().cr_await)
+                await until(lambda: group._crew.tasks[0].get_coro().cr_await)
 
         with pytest.raises(WaitTimeout, match=r"late .2 behind"):
             await body()

@@ -457,8 +457,8 @@ def test_an_exception_in_the_body_halts_what_runs(ring, monkeypatch):
     group = ring.consumer_group("g")
     group.add("h", handler)
     publish(ring, 8)
-    join = group._join_threads
-    monkeypatch.setattr(group, "_join_threads", lambda *arguments: (go.set(), join(*arguments)))
+    join = group._crew.join_threads
+    monkeypatch.setattr(group._crew, "join_threads", lambda *arguments: (go.set(), join(*arguments)))
 
     def body():
         with group:

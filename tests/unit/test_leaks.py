@@ -177,7 +177,7 @@ def test_a_running_group_that_nobody_refers_to_halts_and_is_collected(ring, thre
     group.start()
     ring.publish(value=1)
     assert seen.wait(10)
-    running, gone = list(group._threads), weakref.ref(group)
+    running, gone = list(group._crew.threads), weakref.ref(group)
     del group
     gc.collect()
     for thread in running:
@@ -226,7 +226,7 @@ def test_a_ring_with_a_running_group_that_nobody_refers_to_is_collected(producer
     group.add("h", lambda tick: None)
     group.start()
     ring.publish(value=1)
-    running = list(group._threads)
+    running = list(group._crew.threads)
     del ring, group
     gc.collect()
     for thread in running:
@@ -240,7 +240,7 @@ def test_a_consumer_that_joined_a_running_group_ends_with_it(ring):
     group.add("first", lambda tick: None)
     group.start()
     group.add("late", lambda tick: None)
-    running = list(group._threads)
+    running = list(group._crew.threads)
     del group
     gc.collect()
     for thread in running:
