@@ -14,6 +14,7 @@ mod publisher;
 mod reader;
 mod ring;
 mod schema;
+mod topology;
 mod view;
 mod waits;
 
@@ -33,7 +34,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<poller::Poller>()?;
     module.add_function(wrap_pyfunction!(publisher::install_verbs, module)?)?;
     module.add_function(wrap_pyfunction!(processor::run_serial, module)?)?;
-    module.add_function(wrap_pyfunction!(ring::topological_order, module)?)?;
+    module.add_function(wrap_pyfunction!(topology::topological_order, module)?)?;
     module.add_function(wrap_pyfunction!(ring::shared_rings, module)?)?;
     module.add_function(wrap_pyfunction!(ring::shared_folder, module)?)?;
     module.add_function(wrap_pyfunction!(ring::sweep, module)?)?;

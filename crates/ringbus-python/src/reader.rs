@@ -3,7 +3,7 @@
 
 use crate::cell::GilCell;
 use crate::event;
-use crate::ring::{CLEAR_NAME, Ring, RingHandle, monotonic_ns, parse_start};
+use crate::ring::{CLEAR_NAME, Ring, RingHandle, monotonic_ns};
 use crate::waits::{self, WaitFacts};
 use crate::{enter, errors};
 use hdrhistogram::Histogram;
@@ -446,4 +446,24 @@ fn join_clear(py: Python<'_>, ring: &Arc<Ring>) -> PyResult<()> {
         *clear.consumer.get_mut() = Some(consumer);
     }
     Ok(())
+}
+
+/// A start from Python: None, "latest", "oldest", or a sequence.
+fn parse_start(py: Python<'_>, start: Option<&Bound<'_, PyAny>>) -> PyResult<Start> {
+    let Some(start) = start else { return Ok(Start::Default) };
+    if let Ok(sequence) = start.extract::<i64>() {
+        return Ok(Start::At(sequence));
+    }
+    match start.extract::<&str>() {
+        Ok("latest") => Ok(Start::Latest),
+        Ok("oldest") => Ok(Start::Oldest),
+        _ => {
+            let fact = format!("start is {}", start.repr()?);
+            Err(errors::error(
+                py,
+                "ConfigurationError",
+                (fact, "use \"latest\", \"oldest\" or a sequence"),
+            ))
+        }
+    }
 }

@@ -1,0 +1,216 @@
+//! Claims: by whom, when there is room, and how a producer waits for it.
+
+use super::Ring;
+use crate::{enter, errors};
+use pyo3::prelude::*;
+use ringbus_core::sequencer::{Room, check_count};
+use ringbus_core::{
+    Blocker, ClaimError, MultiProducerSequencer, Outcome, ProducerKind, Sequencer, SingleProducerSequencer, registry,
+    wait,
+};
+use std::sync::Arc;
+
+/// Who may claim.
+pub enum Producers {
+    /// Nobody of this process has published yet: in a shared ring it has no producer's place so far.
+    None,
+    Single(SingleProducerSequencer),
+    Multi(MultiProducerSequencer),
+}
+
+impl Ring {
+    /// Whether the ring is of the single-producer kind.
+    #[inline(always)]
+    pub fn is_single(&self) -> bool {
+        self.segment.geometry().kind == ProducerKind::Single
+    }
+
+    /// Takes a producer's place in the ring, at the first claim.
+    ///
+    /// # Errors
+    /// The ring is read-only here, another process is its one producer, or every place is taken.
+    #[cold]
+    pub fn open_producer(&self, py: Python<'_>) -> PyResult<()> {
+        if self.segment.is_read_only() {
+            let fact = format!("{} is attached read-only", self.label);
+            return Err(errors::error(
+                py,
+                "ClaimError",
+                (fact, "attach without read_only=True to publish"),
+            ));
+        }
+        let segment = Arc::clone(&self.segment);
+        *self.producers.get_mut() = if self.is_single() {
+            Producers::Single(SingleProducerSequencer::enter(segment).map_err(|why| errors::share(py, &why))?)
+        } else {
+            Producers::Multi(MultiProducerSequencer::enter(segment).map_err(|why| errors::share(py, &why))?)
+        };
+        Ok(())
+    }
+
+    /// Claims `count` slots if they are free; the GIL is held.
+    #[inline(always)]
+    pub fn poll_claim(&self, count: i64) -> Result<i64, Blocker> {
+        match self.producers.get_mut() {
+            Producers::Single(sequencer) => sequencer.poll_claim(count),
+            Producers::Multi(sequencer) => sequencer.poll_claim(count),
+            Producers::None => Err(Blocker::Cursor),
+        }
+    }
+
+    /// The highest sequence claimed; the GIL is held.
+    pub fn claimed(&self) -> i64 {
+        match self.producers.get_mut() {
+            Producers::Single(sequencer) => sequencer.claimed(),
+            Producers::Multi(sequencer) => sequencer.claimed(),
+            Producers::None => registry::cursor(&self.segment),
+        }
+    }
+
+    /// Publishes `low..=high`; the GIL is held.
+    #[inline(always)]
+    pub fn publish(&self, low: i64, high: i64) {
+        if let Some(stamp) = self.slot.stamp {
+            let now = monotonic_ns();
+            for sequence in low..=high {
+                // SAFETY: the publish time is inside the slot, which is this producer's until it is published.
+                unsafe { self.segment.slot(sequence).add(stamp).cast::<i64>().write(now) };
+            }
+        }
+        match self.producers.get_mut() {
+            Producers::Single(sequencer) => sequencer.publish(low, high),
+            Producers::Multi(sequencer) => sequencer.publish(low, high),
+            Producers::None => {}
+        }
+    }
+
+    /// Gives `low..=high` back unseen; the GIL is held.
+    pub fn abort(&self, low: i64, high: i64) {
+        match self.producers.get_mut() {
+            Producers::Single(sequencer) => sequencer.abort(low, high),
+            Producers::Multi(sequencer) => sequencer.abort(low, high),
+            Producers::None => {}
+        }
+    }
+
+    /// Refuses a claim while another one of a single producer is open.
+    #[inline(always)]
+    pub fn check_open_claim(&self, py: Python<'_>) -> PyResult<()> {
+        if !self.open_claim.get() {
+            return Ok(());
+        }
+        let fact = format!("a claim on {} is open, and it has one producer", self.label);
+        Err(errors::error(
+            py,
+            "ClaimError",
+            (fact, "leave the claim first, or make the ring with producers=\"multi\""),
+        ))
+    }
+
+    /// Waits for `count` free slots and claims them.
+    ///
+    /// # Errors
+    /// A count out of range, a time-out, a closed or failed ring, a signal.
+    #[inline]
+    pub fn claim(&self, py: Python<'_>, count: i64, timeout: Option<f64>) -> PyResult<i64> {
+        self.check_open_claim(py)?;
+        if let Ok(high) = self.try_claim(py, count)? {
+            return Ok(high);
+        }
+        self.claim_slowly(py, count, timeout)
+    }
+
+    /// Claims `count` slots if they are free.
+    ///
+    /// # Errors
+    /// A count out of range.
+    #[inline(always)]
+    pub fn try_claim(&self, py: Python<'_>, count: i64) -> PyResult<Result<i64, Blocker>> {
+        if matches!(self.producers.get_mut(), Producers::None) {
+            self.open_producer(py)?;
+        }
+        if count != 1 || self.shared || self.segment.geometry().start > 1 << 61 {
+            self.check_claim(count)
+                .map_err(|reason| errors::claim(py, reason, &self.label))?;
+        }
+        Ok(self.poll_claim(count))
+    }
+
+    /// Says that this thread is inside a handler, or, at the end of it, not any more.
+    pub fn set_handling(&self, inside: bool) {
+        // SAFETY: takes nothing and cannot fail.
+        let thread = unsafe { libc::pthread_self() };
+        let handling = self.handling.get_mut();
+        if inside {
+            handling.push(thread);
+        } else if let Some(place) = handling.iter().rposition(|&other| other == thread) {
+            handling.swap_remove(place);
+        }
+    }
+
+    /// Refuses to wait for free slots inside a handler that holds them up itself.
+    fn check_handling(&self, py: Python<'_>) -> PyResult<()> {
+        // SAFETY: takes nothing and cannot fail.
+        if !self.handling.get_mut().contains(&unsafe { libc::pthread_self() }) {
+            return Ok(());
+        }
+        let fact = format!(
+            "{} is full, and a handler of its own would wait for itself to go on",
+            self.label
+        );
+        Err(errors::error(
+            py,
+            "ClaimError",
+            (fact, "use try_publish in a handler, or another ring"),
+        ))
+    }
+
+    fn check_claim(&self, count: i64) -> Result<(), ClaimError> {
+        match self.producers.get_mut() {
+            Producers::Multi(sequencer) => sequencer.check(count),
+            _ => check_count(&self.segment, count, self.claimed()),
+        }
+    }
+
+    #[cold]
+    fn claim_slowly(&self, py: Python<'_>, count: i64, timeout: Option<f64>) -> PyResult<i64> {
+        let deadline = enter::deadline(py, timeout)?;
+        self.check_handling(py)?;
+        loop {
+            let claimed = self.is_single().then(|| self.claimed());
+            let outcome = enter::wait(py, deadline, |until| {
+                let mut room = Room {
+                    segment: &self.segment,
+                    count,
+                    claimed,
+                };
+                wait::wait(&self.segment, self.wait, &self.alert, until, &mut room)
+            })?;
+            self.check(py)?;
+            self.check_open_claim(py)?;
+            if let Ok(high) = self.poll_claim(count) {
+                return Ok(high);
+            }
+            if outcome == Outcome::TimedOut {
+                return Err(self.claim_timeout(py, count, timeout));
+            }
+            self.check_claim(count)
+                .map_err(|reason| errors::claim(py, reason, &self.label))?;
+        }
+    }
+
+    fn claim_timeout(&self, py: Python<'_>, count: i64, timeout: Option<f64>) -> PyErr {
+        let slots = if count == 1 { "slot" } else { "slots" };
+        let what = format!("claiming {count} {slots} of {}", self.label);
+        errors::error(py, "WaitTimeout", (what, timeout.unwrap_or(0.0), self.laggards()))
+    }
+}
+
+/// `CLOCK_MONOTONIC` in ns.
+#[inline]
+pub fn monotonic_ns() -> i64 {
+    let mut now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: `now` is writable.
+    unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &raw mut now) };
+    now.tv_sec * 1_000_000_000 + now.tv_nsec
+}
