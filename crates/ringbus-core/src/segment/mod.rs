@@ -1,5 +1,7 @@
 //! The memory a ring lives in, and where each part of it is.
 
+mod available;
+mod bytes;
 #[cfg(not(loom))]
 pub mod folder;
 #[cfg(not(loom))]
@@ -7,32 +9,32 @@ pub mod locks;
 #[cfg(loom)]
 mod modelled;
 #[cfg(not(loom))]
+mod named;
+#[cfg(not(loom))]
 mod private;
 #[cfg(not(loom))]
 pub mod shared;
+mod wakes;
+
+pub use available::PAD;
+pub use bytes::{SINGLE_PRODUCER_BYTE, consumer_byte, producer_byte};
+#[cfg(loom)]
+pub use modelled::ModelSlot;
+#[cfg(not(loom))]
+pub use named::Existing;
 
 use crate::crash::crash_point;
 use crate::error::ConfigError;
 #[cfg(not(loom))]
-use crate::error::ShareError;
-use crate::futex::{SLEEPER, WATCHER};
-#[cfg(not(loom))]
 use crate::layout::Offsets;
 use crate::layout::{
-    ConsumerEntry, CursorLine, FutexLine, Geometry, MAX_CONSUMERS, ProducerKind, ProducerLine, RegistryLine, StateLine,
+    ConsumerEntry, CursorLine, FutexLine, Geometry, MAX_CONSUMERS, ProducerLine, RegistryLine, StateLine,
 };
-use crate::planted::{Twin, order};
 use crate::sync::{AtomicU32, Mutex, Ordering, can_be_asymmetric};
-#[cfg(not(loom))]
-use std::os::fd::{FromRawFd, OwnedFd};
 use std::ptr::NonNull;
-#[cfg(not(loom))]
-use std::time::Instant;
 
 #[cfg(loom)]
 use modelled::Backing;
-#[cfg(loom)]
-pub use modelled::ModelSlot;
 
 /// What holds the memory.
 #[cfg(not(loom))]
@@ -47,22 +49,6 @@ impl Backing {
         matches!(self, Self::Private(_))
     }
 }
-
-/// In an available word: the slot is a Pad, which consumers step over.
-pub const PAD: u32 = 1 << 31;
-
-/// The byte of the lock file that the owner of consumer entry `index` holds.
-pub fn consumer_byte(index: usize) -> i64 {
-    1000 + index as i64
-}
-
-/// The byte of the lock file that the owner of producer line `index` holds.
-pub fn producer_byte(index: usize) -> i64 {
-    2000 + index as i64
-}
-
-/// The byte of the lock file that the process of the one producer of a single-producer ring holds.
-pub const SINGLE_PRODUCER_BYTE: i64 = 2;
 
 /// How private memory is to be had.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -292,94 +278,6 @@ impl Segment {
         unsafe { self.parts.slots.add(self.index(sequence)).as_ref() }
     }
 
-    #[inline]
-    fn available(&self, sequence: i64) -> &AtomicU32 {
-        debug_assert!(self.geometry.kind == ProducerKind::Multi);
-        // SAFETY: the index is below the capacity, and multi-producer segments have a word for each slot.
-        unsafe { self.parts.available.add(self.index(sequence)).as_ref() }
-    }
-
-    /// What the available word of `sequence` is once it is published: its lap + 1, never with the Pad bit.
-    #[inline]
-    fn lap(&self, sequence: i64) -> u32 {
-        ((sequence.wrapping_sub(self.geometry.start) >> self.shift) as u32).wrapping_add(1) & !PAD
-    }
-
-    /// Marks `sequence` published (multi-producer).
-    #[inline]
-    pub fn mark_available(&self, sequence: i64) {
-        // SYNC POINT: available. Pairs with `is_available`.
-        self.available(sequence)
-            .store(self.lap(sequence), order(Twin::AvailableRelaxed, Ordering::Release));
-    }
-
-    /// Marks `sequence` a Pad (multi-producer). The count is raised before the first one shows.
-    pub fn mark_pad(&self, sequence: i64) {
-        self.available(sequence)
-            .store(self.lap(sequence) | PAD, Ordering::Release);
-    }
-
-    /// Whether `sequence` is published (multi-producer); a Pad counts.
-    #[inline]
-    pub fn is_available(&self, sequence: i64) -> bool {
-        // SYNC POINT: available. Pairs with `mark_available`.
-        let word = self
-            .available(sequence)
-            .load(order(Twin::AvailableReadRelaxed, Ordering::Acquire));
-        word & !PAD == self.lap(sequence)
-    }
-
-    /// Whether `sequence` was published, by now maybe overwritten by a later lap (multi-producer); a Pad
-    /// counts, and so does what lies one lap before the first sequence.
-    #[inline]
-    pub fn was_published(&self, sequence: i64) -> bool {
-        // SYNC POINT: available. Pairs with `mark_available`.
-        let word = self
-            .available(sequence)
-            .load(order(Twin::AvailableReadRelaxed, Ordering::Acquire));
-        (word & !PAD).wrapping_sub(self.lap(sequence)) & !PAD < PAD / 2
-    }
-
-    /// The last sequence of `first..=last` up to which all of them were published; `first - 1` if none.
-    #[inline]
-    pub fn published_up_to(&self, first: i64, last: i64) -> i64 {
-        let mut next = first;
-        while next <= last && self.was_published(next) {
-            next += 1;
-        }
-        next - 1
-    }
-
-    /// Whether the published `sequence` is a Pad.
-    #[inline]
-    pub fn is_pad(&self, sequence: i64) -> bool {
-        self.geometry.kind == ProducerKind::Multi && self.available(sequence).load(Ordering::Relaxed) & PAD != 0
-    }
-
-    /// The available word of `sequence` (multi-producer).
-    pub fn available_word(&self, sequence: i64) -> u32 {
-        self.available(sequence).load(Ordering::Acquire)
-    }
-
-    /// Whether the slot of `sequence` still shows the lap before (multi-producer).
-    pub fn is_behind(&self, sequence: i64) -> bool {
-        self.available_word(sequence) & !PAD == self.lap(sequence).wrapping_sub(1) & !PAD
-    }
-
-    /// Makes `sequence` a Pad if its available word is still `before` (multi-producer).
-    pub fn swap_to_pad(&self, sequence: i64, before: u32) -> bool {
-        let pad = self.lap(sequence) | PAD;
-        self.available(sequence)
-            .compare_exchange(before, pad, Ordering::AcqRel, Ordering::Relaxed)
-            .is_ok()
-    }
-
-    /// Whether the ring ever had a Pad. Look after the wait that showed the sequences in question.
-    #[inline]
-    pub fn has_pads(&self) -> bool {
-        self.state().pads.load(Ordering::Relaxed) != 0
-    }
-
     /// The lowest sequence of all consumers that gate, and whose it is; `default` when there are none.
     ///
     /// The caller has passed `store_load_barrier` since it read the cursor.
@@ -395,95 +293,6 @@ impl Segment {
             }
         }
         lowest
-    }
-
-    /// Says that the caller is about to wait for `blocker`; see [`FutexLine::arm`]. Who may only read says nothing, and
-    /// looks again when its sleep is over.
-    #[inline]
-    pub fn arm(&self, blocker: Blocker, how: u32) -> u32 {
-        if self.is_read_only() {
-            return self.futex(blocker).armed.load(Ordering::Relaxed);
-        }
-        self.futex(blocker).arm(how, self.asymmetric)
-    }
-
-    /// The word on which waiters for `blocker` sleep.
-    #[inline]
-    pub fn futex(&self, blocker: Blocker) -> &FutexLine {
-        match blocker {
-            // SAFETY: as in `state`.
-            Blocker::Cursor => unsafe { self.parts.cursor_futex.as_ref() },
-            Blocker::Consumer(index) => &self.consumer(index).futex,
-        }
-    }
-
-    /// After `blocker` moved: wakes whoever waits for it.
-    #[inline]
-    pub fn wake(&self, blocker: Blocker) {
-        let who = self.futex(blocker).take(self.asymmetric);
-        if who != 0 {
-            self.wake_slowly(blocker, who);
-        }
-    }
-
-    #[cold]
-    fn wake_slowly(&self, blocker: Blocker, who: u32) {
-        if who & SLEEPER != 0 {
-            self.futex(blocker).wake();
-            crash_point!("wake.sleepers");
-        }
-        if who & WATCHER != 0 {
-            self.notify_watchers(blocker);
-            crash_point!("wake.watchers");
-        }
-    }
-
-    /// Wakes every waiter of the ring, for a halt or a close.
-    pub fn wake_all(&self) {
-        if self.is_read_only() {
-            return;
-        }
-        self.wake(Blocker::Cursor);
-        for index in 0..MAX_CONSUMERS {
-            self.wake(Blocker::Consumer(index));
-        }
-    }
-
-    /// Has `descriptor` (an eventfd) written to when `blocker` is woken and was armed with
-    /// [`WATCHER`](crate::futex::WATCHER).
-    pub fn watch(&self, blocker: Blocker, descriptor: i32) {
-        let mut watchers = self.watchers.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        if !watchers.contains(&(blocker, descriptor)) {
-            watchers.push((blocker, descriptor));
-        }
-    }
-
-    /// Undoes every [`Segment::watch`] of `descriptor`.
-    pub fn unwatch(&self, descriptor: i32) {
-        self.watchers
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner)
-            .retain(|&(_, watched)| watched != descriptor);
-    }
-
-    fn notify_watchers(&self, blocker: Blocker) {
-        let watchers = self.watchers.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        for &(_, descriptor) in watchers.iter().filter(|(watched, _)| *watched == blocker) {
-            let one = 1_u64;
-            // SAFETY: eight readable bytes; a descriptor that is gone gives EBADF, one that is full EAGAIN,
-            // and then its owner has a notice pending already.
-            #[cfg(not(loom))]
-            unsafe {
-                libc::write(descriptor, (&raw const one).cast(), 8)
-            };
-            #[cfg(loom)]
-            let _ = (descriptor, one);
-        }
-        drop(watchers);
-        #[cfg(not(loom))]
-        if let Backing::Shared(mapping) = &self.backing {
-            self.write_fifos(&mapping.path);
-        }
     }
 }
 
@@ -505,201 +314,6 @@ impl Segment {
             unsafe { target.add(word).write((*source.add(word)).load(Ordering::Relaxed)) };
         }
     }
-}
-
-/// How a shared ring is made when its name exists.
-#[cfg(not(loom))]
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Existing {
-    /// Refuse, unless nobody lives in it and it has the same schema and sizes: then go on from its cursor.
-    Resume,
-    /// Begin anew; who is attached is told.
-    Replace,
-}
-
-#[cfg(not(loom))]
-impl Segment {
-    /// Makes the shared ring `name`, or goes on with one that was left behind.
-    ///
-    /// # Errors
-    /// Somebody lives in it, it is another ring, or the system refused.
-    pub fn create(name: &str, geometry: Geometry, schema: &[u8], existing: Existing) -> Result<Self, ShareError> {
-        geometry.check().map_err(ShareError::Config)?;
-        if existing == Existing::Resume
-            && let Some(segment) = Self::resume(name, &geometry, schema)?
-        {
-            return Ok(segment);
-        }
-        let old = if existing == Existing::Replace {
-            Self::attach(name, false, None).ok()
-        } else {
-            None
-        };
-        let (built, parts) = shared::Mapping::build(name, &geometry, schema, |parts| parts.begin(&geometry))?;
-        let mapping = if existing == Existing::Replace {
-            built.replace()?
-        } else {
-            built.link()?
-        };
-        if let Some(old) = old {
-            old.retire();
-        }
-        Ok(Self::over(parts, geometry, Backing::Shared(mapping)))
-    }
-
-    fn resume(name: &str, geometry: &Geometry, schema: &[u8]) -> Result<Option<Self>, ShareError> {
-        let found = match shared::Found::open(name, false) {
-            Ok(found) => found,
-            Err(ShareError::NotFound { .. }) => return Ok(None),
-            Err(error) => return Err(error),
-        };
-        let path = folder::ring_path(name)?;
-        if found.is_alive() {
-            return Err(ShareError::Exists { path });
-        }
-        if found.geometry
-            != (Geometry {
-                start: found.geometry.start,
-                ..*geometry
-            })
-            || found.schema != schema
-        {
-            let (found, expected) = (format!("{:?}", found.geometry), format!("{geometry:?}"));
-            return Err(ShareError::layout(
-                &path,
-                "is another ring that was left behind",
-                found,
-                expected,
-            ));
-        }
-        Self::mapped(found, false).map(Some)
-    }
-
-    /// Attaches to the shared ring `name`, waiting for it until `deadline`.
-    ///
-    /// # Errors
-    /// There is none, or it is none of ours.
-    pub fn attach(name: &str, read_only: bool, deadline: Option<Instant>) -> Result<Self, ShareError> {
-        Self::mapped(shared::wait_for_ring(name, read_only, deadline)?, read_only)
-    }
-
-    fn mapped(found: shared::Found, read_only: bool) -> Result<Self, ShareError> {
-        let geometry = found.geometry;
-        let (mapping, parts) = found.map(read_only)?;
-        Ok(Self::over(parts, geometry, Backing::Shared(mapping)))
-    }
-
-    /// Tells whoever is attached that the ring was unlinked or replaced.
-    pub fn retire(&self) {
-        if self.is_read_only() {
-            return;
-        }
-        self.state().replaced.store(1, Ordering::Release);
-        crash_point!("retire.said");
-        self.wake_all();
-        crash_point!("retire.woken");
-        if let Backing::Shared(mapping) = &self.backing {
-            let _ = std::fs::remove_file(folder::lock_path(&mapping.path, mapping.instance));
-            crash_point!("retire.lock_removed");
-        }
-    }
-
-    /// Wakes every event loop that waits in another process or in this one. Who was not meant looks and waits again.
-    #[cold]
-    fn write_fifos(&self, path: &std::path::Path) {
-        let taken = self.registry().taken.load(Ordering::Acquire);
-        for index in (0..MAX_CONSUMERS).filter(|index| taken & (1 << index) != 0) {
-            let watch = self.consumer(index).identity.watch.load(Ordering::Acquire);
-            if watch != 0 {
-                shared::write_fifo(path, index, watch);
-            }
-        }
-    }
-
-    /// A descriptor that becomes readable when the consumer at `index`, armed as a watcher, is woken, from whatever
-    /// process.
-    ///
-    /// # Errors
-    /// The system refused.
-    pub fn open_watch(&self, index: usize) -> Result<OwnedFd, ShareError> {
-        let Backing::Shared(mapping) = &self.backing else {
-            // SAFETY: a new descriptor is this function's to own.
-            unsafe {
-                let file = libc::eventfd(0, libc::EFD_NONBLOCK | libc::EFD_CLOEXEC);
-                let made = if file < 0 {
-                    None
-                } else {
-                    Some(OwnedFd::from_raw_fd(file))
-                };
-                return made.ok_or_else(|| ShareError::last("making", std::path::Path::new("an eventfd")));
-            }
-        };
-        let (file, watch) = shared::open_fifo(&mapping.path, index)?;
-        self.consumer(index).identity.watch.store(watch, Ordering::Release);
-        crash_point!("watch.stored");
-        Ok(file)
-    }
-
-    /// Undoes [`Segment::open_watch`], or does it for a consumer that has died.
-    pub fn close_watch(&self, index: usize) {
-        if let Backing::Shared(mapping) = &self.backing {
-            let watch = self.consumer(index).identity.watch.swap(0, Ordering::AcqRel);
-            crash_point!("watch.cleared");
-            if watch != 0 {
-                let _ = std::fs::remove_file(folder::fifo_path(&mapping.path, index, watch));
-                crash_point!("watch.removed");
-            }
-        }
-    }
-
-    /// Takes the name away and tells whoever is attached.
-    ///
-    /// # Errors
-    /// The system refused, or another ring has the name now.
-    pub fn unlink(&self) -> Result<(), ShareError> {
-        let Backing::Shared(mapping) = &self.backing else {
-            return Ok(());
-        };
-        if !mapping.is_linked() {
-            return Err(ShareError::NotFound {
-                path: mapping.path.clone(),
-            });
-        }
-        shared::unlink(&mapping.path, mapping.instance)?;
-        self.retire();
-        Ok(())
-    }
-
-    fn locks(&self) -> Option<&locks::Locks> {
-        match &self.backing {
-            Backing::Private(_) => None,
-            Backing::Shared(mapping) => Some(&mapping.locks),
-        }
-    }
-
-    /// Whether other processes may take part.
-    #[inline]
-    pub fn is_shared(&self) -> bool {
-        matches!(self.backing, Backing::Shared(_))
-    }
-
-    /// Whether this process may only read it.
-    pub fn is_read_only(&self) -> bool {
-        matches!(&self.backing, Backing::Shared(mapping) if mapping.read_only)
-    }
-
-    /// The number of a shared segment, which another one under the same name does not have; 0 for a private one.
-    pub fn instance(&self) -> u64 {
-        match &self.backing {
-            Backing::Private(_) => 0,
-            Backing::Shared(mapping) => mapping.instance,
-        }
-    }
-
-    /// Whether any process but this one is attached.
-    pub fn is_another_present(&self) -> bool {
-        self.locks().is_some_and(locks::Locks::is_another_present)
-    }
 
     /// The schema, as it was stored at creation.
     pub fn schema(&self) -> Vec<u8> {
@@ -712,82 +326,5 @@ impl Segment {
             let schema = base.sub(offsets.slots).add(offsets.schema);
             std::slice::from_raw_parts(schema, self.geometry.schema_bytes as usize).to_vec()
         }
-    }
-
-    /// Takes a byte of the lock file: true when nobody alive has it.
-    pub fn take_byte(&self, byte: i64) -> bool {
-        self.locks().is_none_or(|locks| locks.take(byte))
-    }
-
-    /// Gives a byte back.
-    pub fn release_byte(&self, byte: i64) {
-        if let Some(locks) = self.locks() {
-            locks.release(byte);
-        }
-    }
-
-    /// Whether somebody alive has the byte. In a private segment everybody is alive.
-    pub fn is_byte_held(&self, byte: i64) -> bool {
-        self.locks().is_none_or(|locks| locks.is_held(byte))
-    }
-
-    /// Excludes others, of this process and of others, from joining and leaving.
-    pub(crate) fn registering(&self) -> impl Drop + '_ {
-        struct Both<'a>(
-            Option<locks::RegistrarGuard<'a>>,
-            #[expect(dead_code)] std::sync::MutexGuard<'a, ()>,
-        );
-        impl Drop for Both<'_> {
-            fn drop(&mut self) {
-                self.0.take();
-            }
-        }
-        let own = self.registrar.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        Both(self.locks().map(locks::Locks::registrar), own)
-    }
-}
-
-#[cfg(loom)]
-impl Segment {
-    /// Whether threads stand for processes.
-    pub fn is_shared(&self) -> bool {
-        !self.backing.is_private()
-    }
-
-    /// Nobody is attached read-only in a model.
-    pub fn is_read_only(&self) -> bool {
-        false
-    }
-
-    /// A modelled segment in which threads stand for processes.
-    ///
-    /// # Errors
-    /// As [`Segment::private`].
-    pub fn shared(geometry: Geometry) -> Result<Self, ConfigError> {
-        let (mut backing, parts) = Backing::new(&geometry, &[], Memory::default())?;
-        backing.share();
-        parts.begin(&geometry);
-        Ok(Self::over(parts, geometry, backing))
-    }
-
-    /// As in a real segment.
-    pub fn take_byte(&self, byte: i64) -> bool {
-        self.backing.is_private() || self.backing.bytes().lock().unwrap().insert(byte)
-    }
-
-    /// As in a real segment. Also how a model kills the owner of a byte.
-    pub fn release_byte(&self, byte: i64) {
-        if !self.backing.is_private() {
-            self.backing.bytes().lock().unwrap().remove(&byte);
-        }
-    }
-
-    /// As in a real segment.
-    pub fn is_byte_held(&self, byte: i64) -> bool {
-        self.backing.is_private() || self.backing.bytes().lock().unwrap().contains(&byte)
-    }
-
-    pub(crate) fn registering(&self) -> impl Drop + '_ {
-        self.registrar.lock().unwrap()
     }
 }

@@ -1,6 +1,6 @@
 //! The same parts made of loom's words, one heap object each.
 
-use super::{Memory, Parts};
+use super::{Memory, Parts, Segment};
 use crate::error::ConfigError;
 use crate::layout::{
     ConsumerEntry, CursorLine, FutexLine, Geometry, MAX_CONSUMERS, ProducerKind, ProducerLine, RegistryLine, StateLine,
@@ -85,5 +85,49 @@ impl Backing {
     /// The bytes of the lock file that somebody holds.
     pub(super) fn bytes(&self) -> &crate::sync::Mutex<std::collections::HashSet<i64>> {
         &self.bytes
+    }
+}
+
+impl Segment {
+    /// Whether threads stand for processes.
+    pub fn is_shared(&self) -> bool {
+        !self.backing.is_private()
+    }
+
+    /// Nobody is attached read-only in a model.
+    pub fn is_read_only(&self) -> bool {
+        false
+    }
+
+    /// A modelled segment in which threads stand for processes.
+    ///
+    /// # Errors
+    /// As [`Segment::private`].
+    pub fn shared(geometry: Geometry) -> Result<Self, ConfigError> {
+        let (mut backing, parts) = Backing::new(&geometry, &[], Memory::default())?;
+        backing.share();
+        parts.begin(&geometry);
+        Ok(Self::over(parts, geometry, backing))
+    }
+
+    /// As in a real segment.
+    pub fn take_byte(&self, byte: i64) -> bool {
+        self.backing.is_private() || self.backing.bytes().lock().unwrap().insert(byte)
+    }
+
+    /// As in a real segment. Also how a model kills the owner of a byte.
+    pub fn release_byte(&self, byte: i64) {
+        if !self.backing.is_private() {
+            self.backing.bytes().lock().unwrap().remove(&byte);
+        }
+    }
+
+    /// As in a real segment.
+    pub fn is_byte_held(&self, byte: i64) -> bool {
+        self.backing.is_private() || self.backing.bytes().lock().unwrap().contains(&byte)
+    }
+
+    pub(crate) fn registering(&self) -> impl Drop + '_ {
+        self.registrar.lock().unwrap()
     }
 }
