@@ -11,7 +11,7 @@ from typing import Any
 from ringbus import _core
 from ringbus.errors import ClaimError, ConfigurationError
 from ringbus.policies import DECLINE
-from ringbus.readiness import Readiness
+from ringbus.readiness import LoopReader
 from ringbus.statistics import Latency
 
 Report = Callable[[BaseException | None, int, object], bool]
@@ -21,18 +21,17 @@ _BURST = 64
 """Events handled before other tasks of the loop are let run."""
 
 
-class AsyncProcessor:
+class AsyncProcessor(LoopReader):
     """Hands events to a coroutine function, one at a time, in order."""
 
     def __init__(
         self, ring: _core.Ring, facts: SimpleNamespace, handler: Callable[..., Any], arity: int, report: Report
     ) -> None:
         """Take a place on the ring."""
-        self._poller = _core.Poller(ring, facts)
+        super().__init__(_core.Poller(ring, facts))
         self._handler = handler
         self._arity = arity
         self._report = report
-        self._readiness = Readiness(self._poller)
         self._halted = False
         self._loop: asyncio.AbstractEventLoop | None = None
 
@@ -40,21 +39,6 @@ class AsyncProcessor:
     def index(self) -> int:
         """Its entry in the registry."""
         return self._poller.index
-
-    @property
-    def name(self) -> str:
-        """Its name on the ring."""
-        return self._poller.name
-
-    @property
-    def sequence(self) -> int:
-        """The last sequence it is done with."""
-        return self._poller.sequence
-
-    @property
-    def missed(self) -> int:
-        """Events it was lapped by."""
-        return self._poller.missed
 
     @property
     def events(self) -> int:
@@ -86,9 +70,7 @@ class AsyncProcessor:
 
     def leave(self) -> None:
         """Leave the ring."""
-        self._readiness.close()
-        if not self.left:
-            self._poller.close()
+        self._leave()
 
     def loop(self) -> asyncio.AbstractEventLoop:
         """The loop that runs the caller.

@@ -35,7 +35,16 @@ class RingBusError(Exception):
         return _rebuild, (type(self), self.args, self.__dict__.copy())
 
 
-class ConfigurationError(RingBusError, ValueError):
+class _FactError(RingBusError):
+    """An error of a fact and a remedy."""
+
+    def __init__(self, fact: str, remedy: str) -> None:
+        super().__init__(f"{fact}; {remedy}")
+        self.fact = fact
+        self.remedy = remedy
+
+
+class ConfigurationError(_FactError, ValueError):
     """An option that does not exist, or options that contradict each other.
 
     Attributes:
@@ -43,24 +52,14 @@ class ConfigurationError(RingBusError, ValueError):
         remedy: what to write instead.
     """
 
-    def __init__(self, fact: str, remedy: str) -> None:
-        super().__init__(f"{fact}; {remedy}")
-        self.fact = fact
-        self.remedy = remedy
 
-
-class SchemaError(RingBusError, TypeError):
+class SchemaError(_FactError, TypeError):
     """An event class that cannot be laid out, or a field that does not exist or is missing.
 
     Attributes:
         fact: what is wrong, with the name or value.
         remedy: what to write instead.
     """
-
-    def __init__(self, fact: str, remedy: str) -> None:
-        super().__init__(f"{fact}; {remedy}")
-        self.fact = fact
-        self.remedy = remedy
 
 
 class FieldError(SchemaError, ValueError):
@@ -87,7 +86,7 @@ class FieldError(SchemaError, ValueError):
         return _rebuild, (type(self), self.args, state)
 
 
-class CapacityError(RingBusError, ValueError):
+class CapacityError(_FactError, ValueError):
     """A capacity or a number of slots that the ring cannot have.
 
     Attributes:
@@ -97,24 +96,18 @@ class CapacityError(RingBusError, ValueError):
     """
 
     def __init__(self, fact: str, value: object, remedy: str) -> None:
-        super().__init__(f"{fact}: {_short(value)}; {remedy}")
+        super().__init__(f"{fact}: {_short(value)}", remedy)
         self.fact = fact
         self.value = value
-        self.remedy = remedy
 
 
-class TopologyError(RingBusError, ValueError):
+class TopologyError(_FactError, ValueError):
     """A graph of consumers that cannot be: a cycle, an unknown or a doubled name, a change while it runs.
 
     Attributes:
         fact: what is wrong, with the names.
         remedy: what to write instead.
     """
-
-    def __init__(self, fact: str, remedy: str) -> None:
-        super().__init__(f"{fact}; {remedy}")
-        self.fact = fact
-        self.remedy = remedy
 
 
 class WaitTimeout(RingBusError, TimeoutError):  # noqa: N818 (the field's word, as in design and API)
@@ -148,18 +141,13 @@ class ClosedError(RingBusError, RuntimeError):
         self.remedy = remedy
 
 
-class ClaimError(RingBusError, RuntimeError):
+class ClaimError(_FactError, RuntimeError):
     """A claim that is used wrongly: twice, nested, or while somebody else's is open.
 
     Attributes:
         fact: what happened.
         remedy: what to do.
     """
-
-    def __init__(self, fact: str, remedy: str) -> None:
-        super().__init__(f"{fact}; {remedy}")
-        self.fact = fact
-        self.remedy = remedy
 
 
 class KeptViewError(RingBusError, BufferError):

@@ -23,7 +23,7 @@ from ringbus.draining import check_can_run_out, laggards, run_out, wait_until_do
 from ringbus.errors import ClaimError, ConfigurationError, HaltedError, PeerDiedError, TopologyError, WaitTimeout
 from ringbus.failures import Failures
 from ringbus.generics import E, Handler, Rows, T
-from ringbus.graph import entries_of, follow, in_order
+from ringbus.graph import follow, in_order
 from ringbus.leaving import leave
 from ringbus.options import ConsumerOptions, Role, role_of
 from ringbus.policies import OnError, policy
@@ -67,6 +67,7 @@ class ConsumerGroup(Generic[E]):
         """Make an empty group; see `RingBuffer.consumer_group`."""
         self.name = name
         self.ring = ring
+        self._roster = ring._roster
         self.at_exit = at_exit
         self.drain_timeout = drain_timeout
         self._one_thread = one_thread
@@ -233,23 +234,23 @@ class ConsumerGroup(Generic[E]):
             raise TopologyError(f"group {self.name!r} runs, so {name!r} cannot be added", remedy)
         if self._state != "new" and self._one_thread:
             raise TopologyError(f"group {self.name!r} runs on one thread", "add consumers before it starts")
-        if name in self._consumers or self.ring._is_taken(name):
+        if name in self._consumers or self._roster.is_taken(name):
             raise TopologyError(f"a consumer named {name!r} is on the ring", "choose another name")
 
     def _join(self, role: Role, depends_on: Sequence[str]) -> Consumer:
         """Take the consumer's places on the ring, behind those that it follows."""
-        entries = entries_of(self.ring, role.name, depends_on)
+        entries = self._roster.entries(role.name, depends_on)
         consumer = Consumer(self, role.name)
         report = self.failures.reporter(weakref.ref(self), weakref.ref(consumer), role.policy)
         consumer.runners = runners_for(self, role, report)
         try:
-            follow(self.ring, consumer, tuple(depends_on), entries)
+            follow(self._roster, consumer, tuple(depends_on), entries)
         except PeerDiedError:
             for runner in consumer.runners:
                 runner.leave()
             raise
         self._consumers[role.name] = consumer
-        self.ring._named[role.name] = consumer
+        self._roster.named[role.name] = consumer
         return consumer
 
     def connect(self, consumer: Consumer, names: Sequence[str]) -> None:
@@ -259,9 +260,9 @@ class ConsumerGroup(Generic[E]):
             remedy = "give depends_on= to add, or connect before the group starts"
             raise TopologyError(f"group {self.name!r} has started, so {consumer.name!r} cannot be connected", remedy)
         together = tuple(dict.fromkeys((*consumer.depends_on_names, *names)))
-        in_order(self.ring, self._consumers, {consumer.name: together})
-        before = entries_of(self.ring, consumer.name, consumer.depends_on_names)
-        follow(self.ring, consumer, together, entries_of(self.ring, consumer.name, together), before)
+        in_order(self._roster, self._consumers, {consumer.name: together})
+        before = self._roster.entries(consumer.name, consumer.depends_on_names)
+        follow(self._roster, consumer, together, self._roster.entries(consumer.name, together), before)
 
     def __getitem__(self, name: str) -> Consumer:
         """The consumer of that name.
@@ -292,7 +293,7 @@ class ConsumerGroup(Generic[E]):
         consumer = self._consumers[name]
         if self._state == "running" and not self._dynamic:
             raise TopologyError(f"group {self.name!r} is not dynamic", "make it with dynamic=True")
-        followers = {row.name.partition("/")[0] for row in self.ring._rows() if row.depends_on & consumer.entries}
+        followers = {row.name.partition("/")[0] for row in self._roster.rows() if row.depends_on & consumer.entries}
         if followers:
             fact = f"{', '.join(sorted(followers))} depend on {name!r}"
             raise TopologyError(fact, "remove those first")
@@ -303,7 +304,7 @@ class ConsumerGroup(Generic[E]):
         self._crew.let_go(consumer.runners)
         leave(self, [consumer])
         del self._consumers[name]
-        self.ring._named.pop(name, None)
+        self._roster.named.pop(name, None)
 
     # -- running ----------------------------------------------------------------------------------------------
 
@@ -351,8 +352,10 @@ class ConsumerGroup(Generic[E]):
         return [runner for consumer in self for runner in consumer.runners]
 
     def _ordered(self) -> list[Any]:
-        order = in_order(self.ring, self._consumers)
-        return [runner for name in order for runner in self._consumers[name].runners]
+        return [runner for name in self._order() for runner in self._consumers[name].runners]
+
+    def _order(self) -> list[str]:
+        return in_order(self._roster, self._consumers)
 
     def run_once(self) -> int:
         """Handle what is there now, on the caller's thread, each consumer in the order of the graph.
@@ -493,7 +496,7 @@ class ConsumerGroup(Generic[E]):
 
     def _leave(self) -> None:
         """Leave the ring, each consumer before those that it follows."""
-        leave(self, [self._consumers[name] for name in reversed(in_order(self.ring, self._consumers))])
+        leave(self, [self._consumers[name] for name in reversed(self._order())])
 
     def follows(self, other: ConsumerGroup[Any]) -> bool:
         """Whether a consumer of this group depends on one of the other's, on the same ring."""
@@ -508,8 +511,7 @@ class ConsumerGroup(Generic[E]):
 
     def drain_at_exit(self, limit: float) -> None:
         """At the end of the interpreter: drain for `limit` seconds."""
-        late = self._drain(limit)
-        if late and not self.failures:
+        if (late := self._drain(limit)) and not self.failures:
             raise WaitTimeout(f"draining group {self.name!r}", limit, late)
 
     def end_at_exit(self) -> None:
@@ -589,7 +591,7 @@ class ConsumerGroup(Generic[E]):
 
     def rows(self) -> tuple[dict[str, Row], int]:
         """The ring's counts by name, and the last published sequence."""
-        return {row.name: row for row in self.ring._rows()}, self.ring._ring.published()
+        return {row.name: row for row in self._roster.rows()}, self.ring._ring.published()
 
     def statistics(self) -> GroupStatistics:
         """Return what the group's consumers have counted; after the stop, what they had counted by then."""

@@ -23,8 +23,8 @@ def leave(group: ConsumerGroup[Any], consumers: Iterable[Consumer]) -> None:
         consumer.keep_counts(rows)
         for runner in consumer.runners:
             _leave_one(group, runner)
-        if group.ring._named.get(consumer.name) is consumer:
-            del group.ring._named[consumer.name]
+        if group.ring._roster.named.get(consumer.name) is consumer:
+            del group.ring._roster.named[consumer.name]
 
 
 def _leave_one(group: ConsumerGroup[Any], runner: Runner) -> None:

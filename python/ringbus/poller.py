@@ -5,9 +5,9 @@ Source: LMAX Disruptor 4.0, `EventPoller`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from types import SimpleNamespace, TracebackType
-from typing import Any, Generic, Self, cast
+from typing import Any, Generic, Self, TypedDict, cast
 
 from ringbus import _core
 from ringbus.errors import ConfigurationError, ForkedError
@@ -17,6 +17,21 @@ from ringbus.waits import WaitStrategy
 
 MOST_CONSUMERS = 64
 """Entries of a ring's registry. A watcher of a read-only ring has none: its index is beyond them."""
+
+
+class ReaderOptions(TypedDict, total=False):
+    """The options of `RingBuffer.subscribe`, but for `kinds`."""
+
+    gating: bool
+    max_batch: int | None
+    start: int | str | None
+    depends_on: Sequence[str]
+
+
+class PollerOptions(ReaderOptions, total=False):
+    """The options of `RingBuffer.poller`, but for `kinds`."""
+
+    wait: str | WaitStrategy | None
 
 
 def reader_facts(

@@ -67,6 +67,35 @@ class Readiness:
             self.close()
 
 
+class LoopReader:
+    """A consumer on an event loop: a poller, and the wait for it."""
+
+    def __init__(self, poller: _core.Poller) -> None:
+        """Read what the poller takes."""
+        self._poller = poller
+        self._readiness = Readiness(poller)
+
+    @property
+    def name(self) -> str:
+        """Its name on the ring."""
+        return self._poller.name
+
+    @property
+    def sequence(self) -> int:
+        """The last sequence it is done with."""
+        return self._poller.sequence
+
+    @property
+    def missed(self) -> int:
+        """Events it was lapped by."""
+        return self._poller.missed
+
+    def _leave(self) -> None:
+        self._readiness.close()
+        if not self._poller.closed:
+            self._poller.close()
+
+
 def _trio() -> Any:
     """Trio's low level, if trio runs this task."""
     trio = sys.modules.get("trio")

@@ -116,9 +116,9 @@ class RemoteProcessor:
         self._owner = os.getpid()
         self._connection: Connection | None = None
         self.process: multiprocessing.process.BaseProcess | None = None
-        if not any(row.name == assignment.consumer and row.state == _HELD for row in ring._rows()):
+        if not any(row.name == assignment.consumer and row.state == _HELD for row in ring._roster.rows()):
             ring._ring.hold(assignment.consumer)
-        self._index = next(row.entry for row in ring._rows() if row.name == assignment.consumer)
+        self._index = next(row.entry for row in ring._roster.rows() if row.name == assignment.consumer)
 
     @property
     def index(self) -> int:
@@ -131,7 +131,7 @@ class RemoteProcessor:
         return self._assignment.consumer
 
     def _counts(self) -> tuple[int, int, int]:
-        for row in self._ring._rows():
+        for row in self._ring._roster.rows():
             if row.entry == self._index and row.name == self.name:
                 return row.sequence, row.events, row.missed
         return self._ring._ring.published(), 0, 0

@@ -6,35 +6,25 @@ Source: LMAX Disruptor 4.0, `RingBuffer` and `dsl.Disruptor`.
 from __future__ import annotations
 
 import os
-import warnings
 import weakref
 from collections.abc import Callable, Sequence
-from types import SimpleNamespace, TracebackType, UnionType
-from typing import TYPE_CHECKING, Any, Literal, Self, overload
-
-import numpy as np
+from types import TracebackType, UnionType
+from typing import TYPE_CHECKING, Any, Literal, Self, Unpack, overload
 
 from ringbus import _core
-from ringbus.errors import CapacityError, ConfigurationError, PeerDiedError, SchemaError, TopologyError
+from ringbus.creation import EventRingOptions, RingOptions, attached_ring, check_choice, new_ring
+from ringbus.errors import ConfigurationError
 from ringbus.event import Event, EventMeta
 from ringbus.generics import E, P, T
 from ringbus.group import ConsumerGroup
-from ringbus.handlers import event_types, indices
+from ringbus.handlers import indices
 from ringbus.policies import OnError
-from ringbus.poller import EventPoller, reader_facts
+from ringbus.poller import EventPoller, PollerOptions, ReaderOptions, reader_facts
 from ringbus.producer import Producer, Verbs
-from ringbus.statistics import GONE, ConsumerStatistics, RingStatistics, Row, consumer_statistics
+from ringbus.roster import Roster
+from ringbus.statistics import ConsumerStatistics, RingStatistics, Row, consumer_statistics
 from ringbus.subscription import Subscription
 from ringbus.waits import WaitStrategy, wait_strategy
-
-if TYPE_CHECKING:
-    from ringbus.consumer import Consumer
-
-
-_MOST_TYPES = 64
-"""The most event types of a ring."""
-_NAME_BYTES = 64
-"""The most bytes of a consumer's name."""
 
 
 class RingBuffer(Verbs[E, P]):
@@ -84,21 +74,10 @@ class RingBuffer(Verbs[E, P]):
     """
 
     @overload
+    def __new__(cls, event: Callable[P, E], capacity: int = 1024, **options: Unpack[EventRingOptions]) -> Self: ...
+    @overload
     def __new__(
-        cls,
-        event: Callable[P, E],
-        capacity: int = 1024,
-        *,
-        producers: Literal["multi", "single"] = "multi",
-        wait: str | WaitStrategy = "blocking",
-        timeout: float | None = None,
-        stamp: bool = False,
-        start: int = 0,
-        require: Sequence[str] = (),
-        name: str | None = None,
-        replace: bool = False,
-        prefault: bool = False,
-        huge_pages: bool = False,
+        cls, event: UnionType | type[Event], capacity: int = 1024, **options: Unpack[EventRingOptions]
     ) -> Self: ...
     @overload
     def __new__(
@@ -106,33 +85,9 @@ class RingBuffer(Verbs[E, P]):
         event: None = None,
         capacity: int = 1024,
         *,
-        producers: Literal["multi", "single"] = "multi",
-        wait: str | WaitStrategy = "blocking",
-        timeout: float | None = None,
-        stamp: bool = False,
-        start: int = 0,
-        require: Sequence[str] = (),
         factory: Callable[[], E],
         clear: Callable[[E], object] | None = None,
-        prefault: bool = False,
-        huge_pages: bool = False,
-    ) -> Self: ...
-    @overload
-    def __new__(
-        cls,
-        event: UnionType | type[Event],
-        capacity: int = 1024,
-        *,
-        producers: Literal["multi", "single"] = "multi",
-        wait: str | WaitStrategy = "blocking",
-        timeout: float | None = None,
-        stamp: bool = False,
-        start: int = 0,
-        require: Sequence[str] = (),
-        name: str | None = None,
-        replace: bool = False,
-        prefault: bool = False,
-        huge_pages: bool = False,
+        **options: Unpack[RingOptions],
     ) -> Self: ...
     def __new__(
         cls,
@@ -153,40 +108,23 @@ class RingBuffer(Verbs[E, P]):
         huge_pages: bool = False,
     ) -> Self:
         """Make the ring."""
-        types = _event_types(event, factory, clear)
-        strategy, awaited_names = wait_strategy(wait), _names(require)
-        _check_choice("producers", producers, ("multi", "single"))
-        facts = SimpleNamespace(
-            label=_label(types, factory, capacity, name),
-            capacity=_capacity(capacity),
-            multi=producers == "multi",
-            wait=strategy.facts(),
-            stamp=bool(stamp),
+        strategy = wait_strategy(wait)
+        native = new_ring(
+            event,
+            capacity,
+            strategy=strategy,
+            producers=producers,
+            stamp=stamp,
             start=start,
-            prefault=bool(prefault),
-            huge_pages=bool(huge_pages),
-            schemas=[(known.__schema__, known) for known in types],
+            require=require,
             factory=factory,
             clear=clear,
-            name=_shared_name(name, factory, replace),
-            replace=bool(replace),
-            attached=None,
+            name=name,
+            replace=replace,
+            prefault=prefault,
+            huge_pages=huge_pages,
         )
-        native = _core.Ring(facts)
-        if huge_pages and native.pages == "ordinary":
-            warnings.warn("the system gave no huge pages; the ring has ordinary ones", ResourceWarning, stacklevel=2)
-        native.recover()
-        known = {row[1] for row in native.consumers()}
-        for awaited in awaited_names:
-            if awaited not in known:  # a ring that was left behind has kept its places
-                native.hold(awaited)
-        ring: Self = super().__new__(cls, native, timeout)
-        ring._wait = strategy
-        ring._name = name
-        ring._named = weakref.WeakValueDictionary()
-        ring._failed = []
-        ring._pid = os.getpid()
-        return ring
+        return cls._of(native, name, strategy, timeout)
 
     @classmethod
     def _over(
@@ -199,35 +137,23 @@ class RingBuffer(Verbs[E, P]):
     ) -> Self:
         """A ring on a segment that this process has attached to."""
         strategy = wait_strategy(wait)
-        facts = SimpleNamespace(
-            label=f"the ring {name!r}",
-            capacity=segment.capacity,
-            multi=segment.multi,
-            wait=strategy.facts(),
-            stamp=segment.stamp,
-            start=segment.start,
-            prefault=False,
-            huge_pages=False,
-            schemas=[(known.__schema__, known) for known in types],
-            factory=None,
-            clear=None,
-            name=name,
-            replace=False,
-            attached=segment,
-        )
-        ring = super().__new__(cls, _core.Ring(facts), timeout)
-        ring._wait = strategy
+        return cls._of(attached_ring(name, segment, types, strategy), name, strategy, timeout)
+
+    @classmethod
+    def _of(cls, native: _core.Ring, name: str | None, strategy: WaitStrategy, timeout: float | None) -> Self:
+        ring: Self = super().__new__(cls, native, timeout)
         ring._name = name
+        ring._wait = strategy
         ring._pid = os.getpid()
-        ring._named = weakref.WeakValueDictionary()
         ring._failed = []
+        ring._roster = Roster(native)
         return ring
 
     _name: str | None
     _wait: WaitStrategy
     _pid: int
     _failed: list[tuple[weakref.ref[ConsumerGroup[Any]], BaseException]]
-    _named: weakref.WeakValueDictionary[str, Consumer | EventPoller[Any]]
+    _roster: Roster
 
     if not TYPE_CHECKING:
         # A checker would take the arguments from here.
@@ -347,7 +273,7 @@ class RingBuffer(Verbs[E, P]):
         self._ring.check_fork()
         if threads not in (None, 1):
             raise ConfigurationError(f"threads is {threads!r}", "use None (a thread each) or 1 (one for all)")
-        _check_choice("at_exit", at_exit, ("drain", "halt"))
+        check_choice("at_exit", at_exit, ("drain", "halt"))
         return ConsumerGroup(
             self,
             name,
@@ -360,29 +286,9 @@ class RingBuffer(Verbs[E, P]):
         )
 
     @overload
-    def poller(
-        self,
-        name: str,
-        *,
-        gating: bool = True,
-        wait: str | WaitStrategy | None = None,
-        max_batch: int | None = None,
-        kinds: None = None,
-        start: int | str | None = None,
-        depends_on: Sequence[str] = (),
-    ) -> EventPoller[E]: ...
+    def poller(self, name: str, *, kinds: None = None, **options: Unpack[PollerOptions]) -> EventPoller[E]: ...
     @overload
-    def poller(
-        self,
-        name: str,
-        *,
-        gating: bool = True,
-        wait: str | WaitStrategy | None = None,
-        max_batch: int | None = None,
-        kinds: Sequence[type[T]],
-        start: int | str | None = None,
-        depends_on: Sequence[str] = (),
-    ) -> EventPoller[T]: ...
+    def poller(self, name: str, *, kinds: Sequence[type[T]], **options: Unpack[PollerOptions]) -> EventPoller[T]: ...
     def poller(
         self,
         name: str,
@@ -417,42 +323,13 @@ class RingBuffer(Verbs[E, P]):
             gating=gating,
             start=start,
         )
-        if self._is_taken(name):
-            raise TopologyError(f"a consumer named {name!r} is on the ring", "choose another name")
-        entries = self._entries(name, depends_on)
-        poller: EventPoller[Any] = EventPoller(self._ring, facts)
-        poller._depend_on(entries)
-        try:
-            self._check_followed(depends_on, entries)
-        except PeerDiedError:
-            poller._depend_on(0)  # the entry of who is gone may be its own by now
-            poller.close()
-            raise
-        poller._upstream = self._known(depends_on)
-        self._named[name] = poller
-        return poller
+        return self._roster.poller(facts, depends_on)
 
     @overload
-    def subscribe(
-        self,
-        name: str,
-        *,
-        gating: bool = True,
-        max_batch: int | None = None,
-        kinds: None = None,
-        start: int | str | None = None,
-        depends_on: Sequence[str] = (),
-    ) -> Subscription[E]: ...
+    def subscribe(self, name: str, *, kinds: None = None, **options: Unpack[ReaderOptions]) -> Subscription[E]: ...
     @overload
     def subscribe(
-        self,
-        name: str,
-        *,
-        gating: bool = True,
-        max_batch: int | None = None,
-        kinds: Sequence[type[T]],
-        start: int | str | None = None,
-        depends_on: Sequence[str] = (),
+        self, name: str, *, kinds: Sequence[type[T]], **options: Unpack[ReaderOptions]
     ) -> Subscription[T]: ...
     def subscribe(
         self,
@@ -502,48 +379,6 @@ class RingBuffer(Verbs[E, P]):
         ]
         self._ring.fail(self._failed[0][1] if self._failed else None)
 
-    def _entries(self, name: str, depends_on: Sequence[str]) -> int:
-        """The registry entries of the consumers named, a bit each.
-
-        Raises:
-            TopologyError: nobody has that name.
-        """
-        if isinstance(depends_on, str):
-            raise ConfigurationError(f"depends_on is the text {depends_on!r}", f"use a tuple: ({depends_on!r},)")
-        rows = {row.name: row for row in self._rows()}
-        outside = [known for known in (*rows, *filter(self._is_taken, self._named)) if known != name]
-        _core.topological_order([(name, list(depends_on))], outside)
-        entries = 0
-        for dependency in depends_on:
-            known = self._named.get(dependency)
-            entries |= known.entries if known is not None else 1 << rows[dependency].entry
-        return entries
-
-    def _check_followed(self, depends_on: Sequence[str], entries: int) -> None:
-        """Check that those whom a consumer follows from now on were there until it did: later none goes unseen.
-
-        Raises:
-            PeerDiedError: one has left or died meanwhile.
-        """
-        elsewhere = [name for name in depends_on if name not in self._named]
-        rows = {row.name: row for row in self._rows()} if elsewhere else {}
-        for name in elsewhere:
-            row = rows.get(name)
-            if row is None or row.state in GONE or not entries & 1 << row.entry:
-                raise PeerDiedError(name, "it left or died at the moment when it was to be followed")
-
-    def _is_taken(self, name: str) -> bool:
-        """Whether a consumer of this name takes part, as a whole or by its workers."""
-        known = self._named.get(name)
-        return known is not None and not (known.closed if isinstance(known, EventPoller) else known.left)
-
-    def _known(self, names: Sequence[str]) -> list[object]:
-        """The consumers of those names: who depends on them keeps them alive."""
-        return [self._named[name] for name in names if name in self._named]
-
-    def _rows(self) -> list[Row]:
-        return [Row(*row) for row in self._ring.consumers()]
-
     def statistics(self) -> RingStatistics:
         """Return what the ring and each of its consumers have counted.
 
@@ -558,13 +393,11 @@ class RingBuffer(Verbs[E, P]):
             producers=self.producers,
             slot_bytes=self._ring.slot_bytes,
             pages=self._ring.pages,
-            consumers={row.name: self._row_statistics(row, cursor) for row in self._rows()},
+            consumers={row.name: self._row_statistics(row, cursor) for row in self._roster.rows()},
         )
 
     def _row_statistics(self, row: Row, cursor: int) -> ConsumerStatistics:
-        known = self._named.get(row.name.partition("/")[0]) or self._named.get(row.name)
-        latency = known.latency_of(row.name) if known is not None else None
-        return consumer_statistics(row, cursor, latency)
+        return consumer_statistics(row, cursor, self._roster.latency_of(row.name))
 
     def close(self) -> None:
         """Close the ring: every later verb raises ClosedError, and pollers end when they have seen all."""
@@ -604,83 +437,3 @@ class RingBuffer(Verbs[E, P]):
 
 
 _core.install_verbs(RingBuffer)
-
-
-def checked_types(event: object) -> tuple[EventMeta, ...]:
-    """The event types that a ring is given.
-
-    Raises:
-        SchemaError: no event types, or one without fields.
-    """
-    return _event_types(event, None, None)
-
-
-def _event_types(event: object, factory: object, clear: object) -> tuple[EventMeta, ...]:
-    if factory is not None:
-        if event is not None:
-            raise ConfigurationError(
-                "a ring has event types or a factory, and this one was given both", "leave one out"
-            )
-        if not callable(factory):
-            raise ConfigurationError(f"factory is {factory!r}", "pass a callable without arguments")
-        if clear is not None and not callable(clear):
-            raise ConfigurationError(f"clear is {clear!r}", "pass a callable that takes the object")
-        return ()
-    if clear is not None:
-        raise ConfigurationError("clear= is for rings of objects", "give the ring a factory=, or leave clear out")
-    types = event_types(event)
-    if not types:
-        raise SchemaError(
-            f"RingBuffer was given {event!r}", "pass a class that derives from ringbus.Event, or factory="
-        )
-    if len(types) > _MOST_TYPES:
-        raise SchemaError(f"the ring was given {len(types)} event types", f"use at most {_MOST_TYPES}")
-    for known in types:
-        if getattr(known, "__schema__", None) is None:
-            raise SchemaError(f"{known.__name__} has no fields", "annotate at least one, as in price: float")
-    return types
-
-
-def _capacity(capacity: object) -> int:
-    if isinstance(capacity, bool) or not isinstance(capacity, (int, np.integer)):
-        raise CapacityError("capacity is not a whole number", capacity, "use a power of two, such as 1024")
-    if capacity < 1:
-        raise CapacityError("capacity is less than 1", int(capacity), "use a power of two, such as 1024")
-    if capacity >= 1 << 63:
-        raise CapacityError("capacity is more than any memory", int(capacity), "use a power of two, such as 1024")
-    return int(capacity)
-
-
-def _names(require: Sequence[str]) -> Sequence[str]:
-    if isinstance(require, str):
-        raise ConfigurationError(f"require is the text {require!r}", f"use a tuple of names: ({require!r},)")
-    for name in require:
-        awaited: object = name
-        if not isinstance(awaited, str) or not 1 <= len(name.encode()) <= _NAME_BYTES or "\0" in name:
-            remedy = f"a consumer's name has 1 to {_NAME_BYTES} bytes and no NUL"
-            raise ConfigurationError(f"require names {name!r}", remedy)
-    if len(set(require)) < len(require):
-        raise ConfigurationError(f"require is {tuple(require)!r}", "name each consumer once")
-    return require
-
-
-def _check_choice(option: str, value: object, choices: tuple[str, ...]) -> None:
-    if value not in choices:
-        raise ConfigurationError(f"{option} is {value!r}", f"use {' or '.join(repr(choice) for choice in choices)}")
-
-
-def _shared_name(name: object, factory: object, replace: object) -> str | None:
-    if name is not None and not isinstance(name, str):
-        raise ConfigurationError(f"name is {name!r}", "use a text, or leave it out for a ring of this process")
-    if name is not None and factory is not None:
-        raise ConfigurationError("a ring of objects cannot be shared", "give it an event type, or leave name= out")
-    if replace and name is None:
-        raise ConfigurationError("replace= is for shared rings", "give the ring a name=, or leave replace= out")
-    return name
-
-
-def _label(types: tuple[EventMeta, ...], factory: object, capacity: object, shared: str | None = None) -> str:
-    if shared is not None:
-        return f"the ring {shared!r}"
-    names = " | ".join(known.__name__ for known in types) or getattr(factory, "__name__", "objects")
-    return f"the ring of {names}[{capacity}]"

@@ -8,10 +8,12 @@ from types import UnionType
 from typing import Any
 
 from ringbus import _core
+from ringbus.creation import checked_types
+from ringbus.deadline import Deadline
 from ringbus.errors import RingNotFoundError
 from ringbus.event import Event, EventMeta
 from ringbus.rebuilt import check_same, event_classes
-from ringbus.ring import RingBuffer, checked_types
+from ringbus.ring import RingBuffer
 from ringbus.waits import WaitStrategy
 
 _LOOK_EVERY = 0.002
@@ -55,12 +57,12 @@ def attach(
 
 
 def _attached(name: str, read_only: bool, wait: float) -> _core.Segment:
-    deadline = time.monotonic() + wait
+    deadline = Deadline(wait)
     while True:
         try:
             return _core.Segment(name, read_only)
         except RingNotFoundError:
-            if time.monotonic() >= deadline:
+            if deadline.is_over:
                 raise
         time.sleep(_LOOK_EVERY)
 

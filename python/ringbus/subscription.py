@@ -9,13 +9,13 @@ from typing import Generic, Self, cast
 from ringbus.errors import ForkedError
 from ringbus.generics import E
 from ringbus.poller import EventPoller
-from ringbus.readiness import Readiness
+from ringbus.readiness import LoopReader
 
 _BURST = 256
 """Events handed out before other tasks of the loop are let run."""
 
 
-class Subscription(Generic[E]):
+class Subscription(LoopReader, Generic[E]):
     """An asynchronous iterator over the events of a ring. Made by `RingBuffer.subscribe`.
 
     It ends when the ring is closed and everything was taken. It gates the producers until it is closed: by
@@ -24,24 +24,8 @@ class Subscription(Generic[E]):
 
     def __init__(self, poller: EventPoller[E]) -> None:
         """Iterate over what the poller takes."""
-        self._poller = poller
-        self._readiness = Readiness(poller)
+        super().__init__(poller)
         self._burst = 0
-
-    @property
-    def name(self) -> str:
-        """Its name on the ring."""
-        return self._poller.name
-
-    @property
-    def sequence(self) -> int:
-        """The last sequence it is done with."""
-        return self._poller.sequence
-
-    @property
-    def missed(self) -> int:
-        """Events it was lapped by."""
-        return self._poller.missed
 
     def __aiter__(self) -> Self:
         return self
@@ -64,9 +48,7 @@ class Subscription(Generic[E]):
 
     def close(self) -> None:
         """Leave the ring: producers do not wait for it any more."""
-        self._readiness.close()
-        if not self._poller.closed:
-            self._poller.close()
+        self._leave()
 
     async def aclose(self) -> None:
         """Leave the ring, as `close` does."""

@@ -127,7 +127,7 @@ class Watch:
 
     def look(self) -> RingView:
         """Read the words of the ring and its participants, one by one, while they go on."""
-        native, rows = self.ring._ring, self.ring._rows()
+        native, rows = self.ring._ring, self.ring._roster.rows()
         published = native.published()
         return RingView(
             name=self.name,

@@ -162,7 +162,7 @@ def subscription(stage: Stage, outcome: Outcome) -> Iterator[Block]:
     with held_up(stage, claim=True, require=("reader",)) as (ring, let_go):
         yield lambda: asyncio.run(consume(ring))
         let_go()
-        outcome.expect("consumers that are left", [row.name for row in ring._rows()], [])
+        outcome.expect("consumers that are left", [row.name for row in ring._roster.rows()], [])
 
 
 @contextmanager

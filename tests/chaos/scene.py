@@ -260,7 +260,7 @@ class Scene:
         self._wait_for(self.parts[-1])
 
     def _row(self, name: str) -> Any:
-        return next((row for row in self.ring._rows() if row.name == name), None)
+        return next((row for row in self.ring._roster.rows() if row.name == name), None)
 
     def _wait_for(self, part: Part) -> None:
         """Wait until it takes part."""
@@ -295,7 +295,7 @@ class Scene:
 
     def report(self) -> str:
         """Who is there, and what processes raised."""
-        rows = "\n".join(f"  {row}" for row in self.ring._rows())
+        rows = "\n".join(f"  {row}" for row in self.ring._roster.rows())
         raised = "\n".join(self.stage.errors())
         return f"{self}\n{rows}\ncursor {self.ring.cursor}, {self.ring.statistics().pads} Pads\n{raised}"
 

@@ -15,6 +15,7 @@ from chaos import interrupts
 from chaos.roles import Beat
 from chaos.scene import DEADLINE, Stage, stage, wait_until
 from ringbus.poller import MOST_CONSUMERS
+from ringbus.roster import Roster
 
 
 @pytest.fixture(scope="module")
@@ -85,7 +86,7 @@ def test_whatever_the_policy_a_group_halts_when_whom_it_follows_has_died(shared:
         assert group.join(DEADLINE)
         with pytest.raises(ringbus.PeerDiedError, match="'other' is gone"):
             group.stop()
-        assert [row.name for row in ring._rows()] == []
+        assert [row.name for row in ring._roster.rows()] == []
 
 
 def test_a_watcher_leaves_the_hole_of_a_dead_producer_to_others(shared: Stage) -> None:
@@ -111,7 +112,7 @@ def test_the_dead_leave_room_in_the_registry_though_nobody_waits_for_them(shared
         child.send(signal.SIGKILL)
     assert all(child.wait(DEADLINE) for child in children)
     with ring.poller("reader"):
-        assert [row.name for row in ring._rows()] == ["reader"]
+        assert [row.name for row in ring._roster.rows()] == ["reader"]
     ring.close()
     ring.unlink()
 
@@ -122,21 +123,23 @@ def test_who_dies_at_the_moment_when_it_is_to_be_followed_is_not_waited_for(
     shared: Stage, monkeypatch: pytest.MonkeyPatch, how: str, reused: bool
 ) -> None:
     with interrupts.held_up(shared, claim=False) as (ring, _), contextlib.ExitStack() as strangers:
-        entries = ringbus.RingBuffer._entries
+        entries = Roster.entries
         attached = ringbus.attach(ring.name, Beat)
         group = ring.consumer_group("group")
         follower = group.add("follower", lambda beat: None) if how == "connect" else None
 
-        def and_then_it_dies(self: interrupts.Ring, name: str, depends_on: Any) -> int:
-            monkeypatch.undo()
+        def and_then_it_dies(self: Roster, name: str, depends_on: Any) -> int:
             found = entries(self, name, depends_on)
+            if not depends_on:
+                return found
+            monkeypatch.undo()
             kill_the_other(shared)
-            self.recover()
+            ring.recover()
             if reused:
                 strangers.enter_context(attached.poller("stranger"))
             return found
 
-        monkeypatch.setattr(ringbus.RingBuffer, "_entries", and_then_it_dies)
+        monkeypatch.setattr(Roster, "entries", and_then_it_dies)
         join: dict[str, Callable[[], object]] = {
             "poller": lambda: ring.poller("reader", depends_on=["other"]),
             "add": lambda: group.add("reader", lambda beat: None, depends_on=["other"]),
@@ -145,7 +148,7 @@ def test_who_dies_at_the_moment_when_it_is_to_be_followed_is_not_waited_for(
         with pytest.raises(ringbus.PeerDiedError, match="'other' is gone"):
             join[how]()
         rest = {"follower"} if how == "connect" else set()
-        assert {row.name for row in ring._rows()} == rest | ({"stranger"} if reused else set())
+        assert {row.name for row in ring._roster.rows()} == rest | ({"stranger"} if reused else set())
         group.halt()
         if follower is not None:
             group.remove("follower")
