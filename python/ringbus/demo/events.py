@@ -18,8 +18,7 @@ if TYPE_CHECKING:
 SECOND_NS: Final = 1_000_000_000
 
 
-@final
-class Trade(ringbus.Event):
+class AnyTrade(ringbus.Event):
     """A trade, and what the consumers found out about it."""
 
     time: ringbus.int64
@@ -31,8 +30,7 @@ class Trade(ringbus.Event):
     reference: ringbus.int64 = 0
 
 
-@final
-class Quote(ringbus.Event):
+class AnyQuote(ringbus.Event):
     """A best bid and ask, and what the consumers found out about it."""
 
     time: ringbus.int64
@@ -42,6 +40,16 @@ class Quote(ringbus.Event):
     ask_quantity: ringbus.int64
     exposure2: ringbus.int64 = 0
     profit2: ringbus.int64 = 0
+
+
+@final
+class Trade(AnyTrade):
+    """The trade of the pipeline in one process."""
+
+
+@final
+class Quote(AnyQuote):
+    """The quote of the pipeline in one process."""
 
 
 class Bar(NamedTuple):

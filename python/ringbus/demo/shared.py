@@ -11,6 +11,7 @@ from __future__ import annotations
 from typing import Final, Generic, Protocol, TypeVar, final
 
 import ringbus
+from ringbus.demo.events import AnyQuote, AnyTrade
 
 STATES: Final = 8
 """The slots of a ring of states: more than there are restarts, each of which may leave one that was not published."""
@@ -20,22 +21,15 @@ JUMP: Final = 2
 
 
 @final
-class Trade(ringbus.Event):
-    """A trade, what the consumers found out about it, and how often each had it in hand."""
+class Trade(AnyTrade):
+    """A trade as in one process, its bar, what book counts, and how often each consumer had it in hand."""
 
-    time: ringbus.int64
-    price: ringbus.int64
-    quantity: ringbus.int64
-    sold: bool
     book: ringbus.uint8 = 0
     bars: ringbus.uint8 = 0
     risk: ringbus.uint8 = 0
     breaches: ringbus.uint8 = 0
     position: ringbus.int64 = 0
     cash2: ringbus.int64 = 0
-    exposure2: ringbus.int64 = 0
-    profit2: ringbus.int64 = 0
-    reference: ringbus.int64 = 0
     open: ringbus.int64 = 0
     high: ringbus.int64 = 0
     low: ringbus.int64 = 0
@@ -46,21 +40,14 @@ class Trade(ringbus.Event):
 
 
 @final
-class Quote(ringbus.Event):
-    """A best bid and ask, what the consumers found out about it, and how often each had it in hand."""
+class Quote(AnyQuote):
+    """A quote as in one process, what book counts, and how often each consumer had it in hand."""
 
-    time: ringbus.int64
-    bid: ringbus.int64
-    bid_quantity: ringbus.int64
-    ask: ringbus.int64
-    ask_quantity: ringbus.int64
     book: ringbus.uint8 = 0
     risk: ringbus.uint8 = 0
     breaches: ringbus.uint8 = 0
     position: ringbus.int64 = 0
     cash2: ringbus.int64 = 0
-    exposure2: ringbus.int64 = 0
-    profit2: ringbus.int64 = 0
     checksum: ringbus.int64 = 0
 
 
