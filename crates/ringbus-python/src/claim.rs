@@ -170,13 +170,13 @@ impl Claim {
     }
 
     /// Takes back what was given. True when somebody keeps a view of the slots.
-    fn take_back(&self, given: Given, low: i64) -> PyResult<bool> {
+    fn take_back(&self, given: Given, low: i64) -> bool {
         match given {
-            Given::Nothing | Given::Object => Ok(false),
+            Given::Nothing | Given::Object => false,
             Given::Event(view) => {
                 // SAFETY: an event; from here on its data are its own.
-                unsafe { event::detach(view.as_ptr()) }.map_err(|()| Python::attach(PyErr::fetch))?;
-                Ok(false)
+                unsafe { event::detach(view.as_ptr()) };
+                false
             }
             Given::Array { array, lease, bounced } => {
                 // The array itself is held here and by the `as` variable; the lease here and by the array.
@@ -186,7 +186,7 @@ impl Claim {
                 }
                 // SAFETY: made by `view::array`.
                 unsafe { view::empty(&array) };
-                Ok(kept)
+                kept
             }
         }
     }
@@ -273,29 +273,21 @@ impl Claim {
         }
         if !kind.is_none() {
             self.abort(low, high);
-            if matches!(kept, Ok(true)) {
+            if kept {
                 let note = "a view of the claimed slots is still referred to: do not write to it any more";
                 error.call_method1("add_note", (note,))?;
             }
             return Ok(false);
         }
-        match kept {
-            Ok(false) => {
-                self.ring.open_claim.set(false);
-                self.ring.publish(low, high);
-                *self.state.get_mut() = State::Done { low, high };
-                Ok(false)
-            }
-            Ok(true) => {
-                self.abort(low, high);
-                let who = format!("a claim on {}", self.ring.label);
-                Err(errors::error(py, "KeptViewError", (who, low)))
-            }
-            Err(error) => {
-                self.abort(low, high);
-                Err(error)
-            }
+        if kept {
+            self.abort(low, high);
+            let who = format!("a claim on {}", self.ring.label);
+            return Err(errors::error(py, "KeptViewError", (who, low)));
         }
+        self.ring.open_claim.set(false);
+        self.ring.publish(low, high);
+        *self.state.get_mut() = State::Done { low, high };
+        Ok(false)
     }
 
     /// The first sequence of the claim; None before it is made.
@@ -325,7 +317,7 @@ impl Drop for Claim {
     /// A claim that was made and never left is given back; who keeps its event or array cannot write the slots any more.
     fn drop(&mut self) {
         if let Some((low, high, given)) = self.close() {
-            let _ = self.take_back(given, low);
+            self.take_back(given, low);
             if !self.ring.is_forked() {
                 self.abort(low, high);
             }

@@ -336,7 +336,7 @@ impl Publisher {
             Bound::from_owned_ptr_or_err(py, view).map_err(Some).and_then(|view| {
                 let called = translator.call1((&view,)).map_err(Some);
                 if ffi::Py_REFCNT(view.as_ptr()) > 1 {
-                    event::detach(view.as_ptr()).map_err(|()| None)?;
+                    event::detach(view.as_ptr());
                 }
                 called
             })

@@ -227,7 +227,7 @@ impl Reader {
                 self.ring.slot.stamp_offset(),
             );
             let view = Bound::from_owned_ptr_or_err(py, view)?;
-            event::detach(view.as_ptr()).map_err(|()| PyErr::fetch(py))?;
+            event::detach(view.as_ptr());
             Ok(view.unbind())
         }
     }

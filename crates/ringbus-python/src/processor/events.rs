@@ -104,11 +104,8 @@ impl Processor {
             }
             // Somebody keeps the view, or the handler failed: the view owns its data from here on.
             self.views.get_mut()[kind] = ptr::null_mut();
-            let kept = event::detach(view);
+            event::detach(view);
             let view = Bound::from_owned_ptr(py, view);
-            if kept.is_err() {
-                return self.hooks.failed(py, PyErr::fetch(py), sequence, None);
-            }
             self.outcome(py, result, declined, sequence, Some(view.unbind()))
         }
     }
