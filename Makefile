@@ -151,7 +151,7 @@ format: $(VENV)/.lint ## put all sources into their form
 
 # -- benchmarks and documentation -------------------------------------------------------------------------------------
 
-.PHONY: bench bench-quick bench-processes docs clean
+.PHONY: bench bench-quick bench-processes bench-peers docs clean
 bench: build ## all benchmarks, with the peers that are installed
 	$(BIN)/python benches/run.py
 
@@ -160,6 +160,9 @@ bench-quick: build ## each bar with its ratio, in about two minutes
 
 bench-processes: build ## the bars of rings between processes, against multiprocessing
 	$(BIN)/python benches/processes.py
+
+bench-peers: ## build the peers in C++, Java, Go and Rust; what has no tool is skipped
+	benches/contestants/build
 
 docs: $(VENV)/.docs ## build the documentation into site/, each warning an error
 	$(BIN)/zensical build --clean --strict
