@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Literal
 
 import ringbus
@@ -59,3 +60,16 @@ def numbers(events: Any) -> list[int]:
 def read_all(ring: ringbus.RingBuffer[Any]) -> Any:
     """Make a poller that sees what is published from now on."""
     return ring.poller("reader")
+
+
+def nothing(trade: Trade) -> None:
+    """Handle an event."""
+
+
+def recording(seen: list[int]) -> Callable[[Trade], None]:
+    """A handler that takes down the numbers."""
+    return lambda trade: seen.append(trade.number)
+
+
+class BadLuckError(Exception):
+    """What a handler fails with."""

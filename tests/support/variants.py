@@ -95,6 +95,10 @@ def publish(ring: ringbus.RingBuffer[Any], count: int, first: int = 0) -> None:
         ring.publish(value=value)
 
 
+def nothing(event: object) -> None:
+    """Handle an event."""
+
+
 def values(events: list[Any]) -> list[int]:
     """The values of some events."""
     return [event.value for event in events]

@@ -1,4 +1,4 @@
-"""What follows when a handler fails: policies, and how the error reaches whoever should know of it."""
+"""What follows when a handler fails, and how the error reaches whoever should know of it."""
 
 from __future__ import annotations
 
@@ -9,15 +9,8 @@ import weakref
 import pytest
 
 import ringbus
-from ringbus import DECLINE, HandlerError, PeerDiedError, RingBuffer
-
-
-class Tick(ringbus.Event):
-    value: int
-
-
-class BrokenError(Exception):
-    """What the handlers of these tests raise."""
+from ringbus import HandlerError, PeerDiedError, RingBuffer
+from support.ticks import BrokenError, Tick, ended, fails_at, publish
 
 
 class Recorder:
@@ -36,14 +29,6 @@ class Recorder:
             raise error
 
 
-def fails_at(*values):
-    def handler(tick):
-        if tick.value in values:
-            raise BrokenError(f"value {tick.value}")
-
-    return handler
-
-
 @pytest.fixture(params=["single", "multi"])
 def ring(request):
     return RingBuffer(Tick, capacity=16, producers=request.param)
@@ -52,17 +37,6 @@ def ring(request):
 @pytest.fixture(params=[None, 1], ids=["thread each", "one thread"])
 def threads(request):
     return request.param
-
-
-def publish(ring, count, first=0):
-    for value in range(first, first + count):
-        ring.publish(value=value)
-
-
-def ended(group):
-    """Wait until the threads of a failed group have ended."""
-    assert group.join(10.0)
-    return group
 
 
 # -- the default: halt ----------------------------------------------------------------------------------------
@@ -299,122 +273,6 @@ def test_an_event_of_a_failure_keeps_its_data(ring):
     with group:
         publish(ring, 40)
     assert [event.value for _, _, event, _ in policy.asked] == [0, 1, 2, 3]
-
-
-# -- policies -------------------------------------------------------------------------------------------------
-
-
-def test_skip_goes_on_at_the_next_event(ring, threads):
-    seen = []
-
-    def handler(tick):
-        if tick.value % 2:
-            raise BrokenError
-        seen.append(tick.value)
-
-    group = ring.consumer_group("g", threads=threads, on_error="skip")
-    consumer = group.add("h", handler)
-    with group:
-        publish(ring, 50)
-        group.drain()
-        assert consumer.sequence == 49
-    assert seen == list(range(0, 50, 2))
-
-
-def test_a_policy_gets_error_sequence_event_and_consumer(ring, threads):
-    policy = Recorder()
-    group = ring.consumer_group("g", threads=threads, on_error=policy)
-    consumer = group.add("h", fails_at(3))
-    with group:
-        publish(ring, 5)
-    ((error, sequence, event, who),) = policy.asked
-    assert isinstance(error, BrokenError)
-    assert (sequence, event, who) == (3, Tick(value=3), consumer)
-
-
-def test_a_policy_that_raises_the_error_halts(ring):
-    group = ring.consumer_group("g", on_error=Recorder(halts=True))
-    group.add("h", fails_at(3))
-    with pytest.raises(HandlerError) as caught, group:
-        publish(ring, 5)
-    assert isinstance(caught.value.__cause__, BrokenError)
-
-
-def test_a_policy_that_raises_something_else_halts_with_that_as_the_cause(ring):
-    own = LookupError("the policy's own")
-    group = ring.consumer_group("g", on_error=Recorder(raises=own))
-    group.add("h", fails_at(3))
-    with pytest.raises(HandlerError) as caught, group:
-        publish(ring, 5)
-    assert caught.value.__cause__ is own
-    assert isinstance(own.__context__, BrokenError) or own.__context__ is None
-
-
-def test_a_consumers_policy_overrides_the_groups(ring):
-    group = ring.consumer_group("g", on_error="halt")
-    skipping = group.add("skips", fails_at(0), on_error="skip")
-    with group:
-        publish(ring, 3)
-        group.drain()
-        assert skipping.sequence == 2
-    other = ring.consumer_group("h", on_error="skip")
-    other.add("halts", fails_at(0), on_error="halt")
-    with pytest.raises(HandlerError), other:
-        publish(ring, 1)
-
-
-def test_a_declined_event_is_a_failure_without_a_cause(ring, threads):
-    group = ring.consumer_group("g", threads=threads)
-    group.add("h", lambda tick: DECLINE)
-    with pytest.raises(HandlerError, match="declined") as caught, group:
-        ring.publish(value=7)
-    assert caught.value.__cause__ is None
-    assert caught.value.sequence == 0
-
-
-def test_a_declined_event_can_be_skipped(ring, threads):
-    seen = []
-
-    def handler(tick):
-        if tick.value == 1:
-            return DECLINE
-        return seen.append(tick.value)
-
-    group = ring.consumer_group("g", threads=threads, on_error="skip")
-    group.add("h", handler)
-    with group:
-        publish(ring, 3)
-    assert seen == [0, 2]
-
-
-def test_a_policy_is_told_of_a_declined_event_by_a_handler_error(ring):
-    policy = Recorder()
-    group = ring.consumer_group("g", on_error=policy)
-    group.add("h", lambda tick: DECLINE)
-    with group:
-        ring.publish(value=7)
-    ((error, sequence, event, _),) = policy.asked
-    assert isinstance(error, HandlerError)
-    assert (sequence, event.value) == (0, 7)
-
-
-def test_a_policy_is_told_of_a_batch_by_its_first_sequence_and_a_copy(ring):
-    policy = Recorder()
-
-    @ringbus.batch
-    def handler(ticks, first):
-        raise BrokenError(f"{len(ticks)} from {first}")
-
-    group = ring.consumer_group("g", on_error=policy)
-    group.add("h", handler)
-    publish(ring, 5)
-    with group:
-        group.drain()
-        publish(ring, 32, first=100)
-    error, sequence, events, _ = policy.asked[0]
-    assert str(error) == "5 from 0"
-    assert sequence == 0
-    assert events["value"].tolist() == [0, 1, 2, 3, 4]
 
 
 # -- the body of the `with` -----------------------------------------------------------------------------------
