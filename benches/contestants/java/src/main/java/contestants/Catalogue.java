@@ -2,10 +2,13 @@ package contestants;
 
 import java.util.List;
 import java.util.stream.Collectors;
+import java.util.stream.Stream;
 
 /** Which contestant takes part in which scenario. */
 final class Catalogue {
     private static final List<String> ALL = List.of("spin", "yield", "block");
+    /** Where more threads take part than this project's machine has cores. */
+    private static final List<String> SHARED_CORES = List.of("yield", "block");
     private static final String DISRUPTOR = "disruptor-4.0.0";
 
     private record Entry(String contestant, String scenario, List<String> waits, boolean batches) {
@@ -21,11 +24,19 @@ final class Catalogue {
         }
     }
 
-    private static final List<Entry> ENTRIES = List.of(
-        new Entry("harness", "harness", ALL, false),
-        new Entry(DISRUPTOR, "1p1c", ALL, true));
+    private static final List<Entry> ENTRIES = Stream.of(
+        Stream.of(new Entry("harness", "harness", ALL, false)),
+        entries(DISRUPTOR, List.of("1p1c"), ALL, true),
+        entries(DISRUPTOR, List.of("1p2c", "2p1c", "3p1c", "pipeline3", "diamond3"), SHARED_CORES, true),
+        entries(DISRUPTOR, List.of("pingpong", "paced"), ALL, false),
+        entries(DISRUPTOR, List.of("16x16"), SHARED_CORES, false)).flatMap(part -> part).toList();
 
     private Catalogue() {
+    }
+
+    private static Stream<Entry> entries(String contestant, List<String> scenarios, List<String> waits,
+                                         boolean batches) {
+        return scenarios.stream().map(scenario -> new Entry(contestant, scenario, waits, batches));
     }
 
     static String list() {
@@ -37,8 +48,10 @@ final class Catalogue {
     }
 
     static Contestant make(Options options) {
-        return switch (options.contestant()) {
+        return switch (options.scenario()) {
             case "harness" -> new Harness(options);
+            case "pingpong" -> new DisruptorPingPong(options);
+            case "paced", "16x16" -> new DisruptorPaced(options);
             default -> new DisruptorThroughput(options);
         };
     }
