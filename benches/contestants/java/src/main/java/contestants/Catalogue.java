@@ -10,6 +10,7 @@ final class Catalogue {
     /** Where more threads take part than this project's machine has cores. */
     private static final List<String> SHARED_CORES = List.of("yield", "block");
     private static final String DISRUPTOR = "disruptor-4.0.0";
+    private static final String QUEUE = "array-blocking-queue";
 
     private record Entry(String contestant, String scenario, List<String> waits, boolean batches) {
         String json() {
@@ -29,7 +30,9 @@ final class Catalogue {
         entries(DISRUPTOR, List.of("1p1c"), ALL, true),
         entries(DISRUPTOR, List.of("1p2c", "2p1c", "3p1c", "pipeline3", "diamond3"), SHARED_CORES, true),
         entries(DISRUPTOR, List.of("pingpong", "paced"), ALL, false),
-        entries(DISRUPTOR, List.of("16x16"), SHARED_CORES, false)).flatMap(part -> part).toList();
+        entries(DISRUPTOR, List.of("16x16"), SHARED_CORES, false),
+        entries(QUEUE, List.of("1p1c", "1p2c", "2p1c", "3p1c", "pipeline3", "diamond3", "pingpong", "paced", "16x16"),
+            List.of("block"), false)).flatMap(part -> part).toList();
 
     private Catalogue() {
     }
@@ -48,11 +51,12 @@ final class Catalogue {
     }
 
     static Contestant make(Options options) {
+        boolean queue = options.contestant().equals(QUEUE);
         return switch (options.scenario()) {
             case "harness" -> new Harness(options);
-            case "pingpong" -> new DisruptorPingPong(options);
-            case "paced", "16x16" -> new DisruptorPaced(options);
-            default -> new DisruptorThroughput(options);
+            case "pingpong" -> queue ? new QueuePingPong(options) : new DisruptorPingPong(options);
+            case "paced", "16x16" -> queue ? new QueuePaced(options) : new DisruptorPaced(options);
+            default -> queue ? new QueueThroughput(options) : new DisruptorThroughput(options);
         };
     }
 }
