@@ -1,0 +1,3 @@
+module ringbus/contestants
+
+go 1.22
