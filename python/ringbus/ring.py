@@ -172,7 +172,10 @@ class RingBuffer(Verbs[E, P]):
 
     @property
     def remaining_capacity(self) -> int:
-        """Free slots now; claimed ones count as taken, published or not."""
+        """Free slots now; claimed ones count as taken, published or not.
+
+        What a single producer has claimed and not published counts in its own process alone.
+        """
         return self._ring.remaining_capacity
 
     @property

@@ -7,19 +7,30 @@ import signal
 import threading
 import time
 import weakref
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 import ringbus
+from support.parts import (
+    Arrays,
+    Crawl,
+    Ends,
+    Failing,
+    MadeUpError,
+    Seen,
+    Sizes,
+    half,
+    half_of_many,
+    processor_seconds,
+)
 from support.variants import (
-    ALL,
     PATIENCE,
     RUNS,
     Box,
     Gate,
     Variant,
+    nothing,
     only,
     opened_at_end,
     publish,
@@ -28,6 +39,11 @@ from support.variants import (
 )
 
 structured = only("arrays of slots need structured memory", lambda variant: variant.structured)
+together = only("an error of another process's handler stays with its group", lambda variant: variant.together)
+apart = only("in one process the producer gets the error", lambda variant: not variant.together)
+on_our_thread = only(
+    "Ctrl-C reaches the producer's main thread", lambda variant: variant.place != "producers elsewhere"
+)
 objects = only("only objects keep others alive", lambda variant: not variant.structured)
 blocking = only("the others are told to spin, or sleep for a time", lambda variant: variant.wait == "blocking")
 
@@ -35,47 +51,34 @@ blocking = only("the others are told to spin, or sleep for a time", lambda varia
 # -- start, publish, stop ---------------------------------------------------------------------------------------------
 
 
-def recording(seen: list[int]) -> Callable[[Any], None]:
-    """A handler that takes down the values."""
-    return lambda event: seen.append(event.value)
-
-
 @pytest.mark.parametrize("threads", [None, 1], ids=["threads", "one-thread"])
 def test_better_a_nothing_is_lost_when_a_group_starts_and_stops_at_once(variant: Variant, threads: Any) -> None:
-    for _ in range(RUNS // len(ALL)):
+    for _ in range(variant.share(RUNS)):
         ring = variant.ring(16)
-        first: list[int] = []
-        last: list[int] = []
+        first, last = variant.at_consumers(Seen), variant.at_consumers(Seen)
         group = ring.consumer_group("short", threads=threads)
-        group.add("first", recording(first))
-        group.add("last", recording(last)).depends_on("first")
+        group.add("first", first)
+        group.add("last", last).depends_on("first")
         group.start()
         publish(ring, 10)
         group.stop()
-        assert (first, last) == (list(range(10)), list(range(10)))
+        assert (first.values, last.values) == (list(range(10)), list(range(10)))
 
 
 # -- errors reach the producer ----------------------------------------------------------------------------------------
 
 
-class MadeUpError(Exception):
-    """What handlers and translators fail with."""
-
-
+@together
 def test_better_b_a_blocked_producer_gets_the_error_of_the_handler(variant: Variant) -> None:
     ring = variant.ring(4)
     group = ring.consumer_group("fails")
-    full = threading.Event()
-
-    def fail(event: Any) -> None:
-        assert full.wait(PATIENCE)
-        raise MadeUpError(event.value)
-
-    group.add("fails", fail)
+    handler = Failing(0)
+    handler.hold()
+    group.add("fails", handler)
 
     def produce() -> None:
         publish(ring, 4)
-        full.set()
+        handler.let_fail()
         with pytest.raises(ringbus.HandlerError, match="'fails' failed at sequence 0") as caught:
             publish(ring, 2**62)
         assert isinstance(caught.value.__cause__, MadeUpError)
@@ -84,14 +87,11 @@ def test_better_b_a_blocked_producer_gets_the_error_of_the_handler(variant: Vari
         pass
 
 
+@together
 def test_better_b_whoever_publishes_next_gets_the_error(variant: Variant) -> None:
     ring = variant.ring(4)
     group = ring.consumer_group("fails")
-
-    def fail(event: Any) -> None:
-        raise MadeUpError(event.value)
-
-    group.add("fails", fail)
+    group.add("fails", Failing(0))
     group.start()
     publish(ring, 1)
     assert group.join(PATIENCE)
@@ -102,6 +102,26 @@ def test_better_b_whoever_publishes_next_gets_the_error(variant: Variant) -> Non
         pytest.fail("a claim was made")
     with pytest.raises(ringbus.HandlerError):
         group.stop()
+
+
+@apart
+def test_better_b_a_blocked_producer_elsewhere_goes_on_and_the_error_stays_with_the_group(variant: Variant) -> None:
+    ring = variant.ring(4)
+    group = ring.consumer_group("fails")
+    handler = variant.at_consumers(Failing, 0)
+    handler.hold()
+    group.add("fails", handler)
+
+    def produce() -> None:
+        publish(ring, 4)
+        handler.let_fail()
+        publish(ring, 40)
+
+    with pytest.raises(ringbus.HandlerError, match="'fails' failed at sequence 0") as caught, group, running(produce):
+        pass
+    assert isinstance(caught.value.__cause__, MadeUpError)
+    assert ring.cursor == 43
+    assert ring.minimum_sequence == 2**63 - 1
 
 
 # -- time-outs and Ctrl-C in a claim ----------------------------------------------------------------------------------
@@ -140,6 +160,7 @@ def test_better_c_a_claim_of_many_that_times_out_leaves_no_hole(variant: Variant
         goes_on_without_a_hole(ring, poller, 4)
 
 
+@on_our_thread
 @pytest.mark.parametrize("verb", ["publish", "claim"])
 def test_better_c_ctrl_c_in_a_blocked_claim_leaves_no_hole(variant: Variant, verb: str) -> None:
     ring = variant.ring(4)
@@ -169,16 +190,10 @@ def test_better_c_ctrl_c_in_a_blocked_claim_leaves_no_hole(variant: Variant, ver
 def test_better_d_an_error_while_a_slot_is_filled_shows_nothing_to_anybody(variant: Variant) -> None:
     ring = variant.ring(16)
     group = ring.consumer_group("readers")
-    seen: list[int] = []
-    ends: list[tuple[int, bool]] = []
-    group.add("seen", lambda event: seen.append(event.value))
-    group.add("ends", lambda event, sequence, end: ends.append((event.value, end)))
+    seen, ends = variant.at_consumers(Seen), variant.at_consumers(Ends)
+    group.add("seen", seen)
+    group.add("ends", ends)
     poller = ring.poller("poller")
-
-    def half(event: Any) -> None:
-        event.value = 999
-        raise MadeUpError
-
     publish(ring, 1)
     with pytest.raises(MadeUpError), ring.claim() as event:
         half(event)
@@ -189,8 +204,8 @@ def test_better_d_an_error_while_a_slot_is_filled_shows_nothing_to_anybody(varia
         half(event)
     with group:
         group.drain(PATIENCE)
-    assert seen == [0, 1]
-    assert ends == [(0, False), (1, True)]
+    assert seen.values == [0, 1]
+    assert ends.ends == [(0, False), (1, True)]
     assert taken(poller) == [0, 1]
     assert poller.sequence == ring.cursor
 
@@ -198,24 +213,15 @@ def test_better_d_an_error_while_a_slot_is_filled_shows_nothing_to_anybody(varia
 @structured
 def test_better_d_an_error_in_a_claim_of_many_shows_nothing_to_anybody(variant: Variant) -> None:
     ring = variant.ring(8)
-    arrays: list[list[int]] = []
-
-    def half(events: Any) -> None:
-        events["value"] = 999
-        raise MadeUpError
-
-    @ringbus.batch
-    def handle(events: Any) -> None:
-        arrays.append(events["value"].tolist())
-
+    arrays = variant.at_consumers(Arrays)
     group = ring.consumer_group("readers")
-    group.add("arrays", handle)
+    group.add("arrays", arrays)
     with group:
         for first in range(0, 60, 4):
             with pytest.raises(MadeUpError), ring.claim(3) as events:
-                half(events)
+                half_of_many(events)
             publish(ring, 4, first=first)
-    assert [value for array in arrays for value in array] == list(range(60))
+    assert [value for array in arrays.came for value in array] == list(range(60))
 
 
 # -- stop with a time-out ---------------------------------------------------------------------------------------------
@@ -224,26 +230,19 @@ def test_better_d_an_error_in_a_claim_of_many_shows_nothing_to_anybody(variant: 
 def test_better_e_a_stop_with_a_time_out_halts_and_says_who_lagged(variant: Variant) -> None:
     ring = variant.ring(64)
     group = ring.consumer_group("late")
-    seen: list[int] = []
-    began, pause = threading.Event(), threading.Event()
-
-    def crawl(event: Any) -> None:
-        seen.append(event.value)
-        began.set()
-        pause.wait(0.05)
-
-    quick = group.add("quick", lambda event: None)
+    crawl = variant.at_consumers(Crawl)
+    quick = group.add("quick", nothing)
     group.add("crawls", crawl)
     group.start()
     publish(ring, 64)
     assert ring._ring.wait_done(quick.runners[0].index, 63, PATIENCE)
-    assert began.wait(PATIENCE)
+    crawl.wait()
     with pytest.raises(ringbus.WaitTimeout, match=r"crawls \(\d+ behind\)") as caught:
         group.stop(timeout=0.01)
     assert [who.split()[0] for who in caught.value.laggards] == ["crawls"]
     assert group.state == "stopped"
     assert group.join(0)
-    assert 0 < len(seen) < 64
+    assert 0 < len(crawl.seen) < 64
     assert ring.remaining_capacity == 64
 
 
@@ -253,33 +252,18 @@ def test_better_e_a_stop_with_a_time_out_halts_and_says_who_lagged(variant: Vari
 @pytest.mark.parametrize("limit", [1, 3, 64])
 def test_better_f_the_size_of_batches_can_be_limited(variant: Variant, limit: int) -> None:
     ring = variant.ring(32)
-    sizes: list[int] = []
-    released: list[int] = []
-
-    class Sizes:
-        def on_batch_start(self, size: int) -> None:
-            sizes.append(size)
-            released.append(consumer.sequence)
-
-        def __call__(self, event: Any) -> None:
-            """Handle an event."""
-
+    handler = variant.at_consumers(Sizes)
     group = ring.consumer_group("narrow")
-    consumer = group.add("narrow", Sizes(), max_batch=limit)
+    handler.consumer = group.add("narrow", handler, max_batch=limit)
     publish(ring, 32)
     with group:
         group.drain(PATIENCE)
+    sizes = handler.sizes
     assert sizes == [limit] * (32 // limit) + [rest for rest in [32 % limit] if rest]
-    assert released == [limit * number - 1 for number in range(len(sizes))]
+    assert handler.released == [limit * number - 1 for number in range(len(sizes))]
 
 
 # -- waits of the blocking strategy -----------------------------------------------------------------------------------
-
-
-def cpu_seconds(thread: threading.Thread) -> float:
-    """What a thread has used of the processor."""
-    assert thread.ident is not None
-    return time.clock_gettime(time.pthread_getcpuclockid(thread.ident))
 
 
 def work_for(seconds: float) -> None:
@@ -293,18 +277,20 @@ def work_for(seconds: float) -> None:
 def test_better_g_a_blocking_wait_for_another_stage_sleeps(variant: Variant) -> None:
     ring = variant.ring(8)
     group = ring.consumer_group("stages")
-    gate = Gate()
+    gate = variant.at_consumers(Gate)
     group.add("gate", gate)
-    group.add("waits", lambda event: None).depends_on("gate")
-    group.add("idle", lambda event: None)
+    group.add("waits", nothing).depends_on("gate")
+    group.add("idle", nothing)
     with group, opened_at_end(gate), running(lambda: publish(ring, 20)) as producer:
         gate.wait()
-        waiting = [thread for thread in group._crew.threads if not thread.name.endswith("gate")] + [producer]
-        before = [cpu_seconds(thread) for thread in waiting]
+        threads = f"ringbus-{group.name}-"
+        before = variant.at_consumers(processor_seconds, threads) | processor_seconds(producer.name)
         work_for(0.2)
-        used = [cpu_seconds(thread) - began for thread, began in zip(waiting, before, strict=True)]
+        after = variant.at_consumers(processor_seconds, threads) | processor_seconds(producer.name)
+        used = {name: after[name] - began for name, began in before.items()}
         gate.open()
-    assert max(used) < 0.05, "a thread was busy while it waited"
+    assert len(used) == 4
+    assert max(used.values()) < 0.05, "a thread was busy while it waited"
 
 
 # -- objects ----------------------------------------------------------------------------------------------------------
@@ -326,7 +312,7 @@ def test_better_h_objects_are_cleared_after_the_last_consumer(variant: Variant) 
 
     ring = variant.ring(8, clear=clear)
     group = ring.consumer_group("chain")
-    group.add("first", lambda box: None)
+    group.add("first", nothing)
     group.add("last", lambda box: seen.append(box.value)).depends_on("first")
     alive = []
     with group:
@@ -345,7 +331,7 @@ def test_better_h_objects_are_cleared_after_the_last_consumer(variant: Variant) 
 def test_better_h_without_clear_an_object_keeps_what_it_refers_to(variant: Variant) -> None:
     ring = variant.ring(8)
     group = ring.consumer_group("chain")
-    group.add("reader", lambda box: None)
+    group.add("reader", nothing)
     cargo = Cargo()
     alive = weakref.ref(cargo)
     with group:

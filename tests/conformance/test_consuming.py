@@ -17,22 +17,34 @@ from typing import Any
 import pytest
 
 import ringbus
+from support.parts import (
+    Check,
+    Early,
+    Failing,
+    Follower,
+    Late,
+    Leader,
+    MadeUpError,
+    Seen,
+    Told,
+    Wide,
+    WideBox,
+    produce_wide,
+)
 from support.variants import (
     PATIENCE,
-    Box,
     Gate,
     Number,
     Variant,
+    consuming,
     nothing,
     only,
     opened_at_end,
+    producing,
     publish,
     running,
     values,
 )
-
-structured = only("arrays of slots need structured memory", lambda variant: variant.structured)
-
 
 # -- 20 ---------------------------------------------------------------------------------------------------------------
 
@@ -40,7 +52,7 @@ structured = only("arrays of slots need structured memory", lambda variant: vari
 def test_20_the_publisher_gets_to_the_capacity_and_waits_for_the_handler(variant: Variant) -> None:
     ring = variant.ring(4)
     group = ring.consumer_group("held")
-    gate = Gate()
+    gate = variant.at_consumers(Gate)
     group.add("gate", gate)
     published = []
     full = threading.Event()
@@ -74,128 +86,79 @@ def test_20_the_publisher_gets_to_the_capacity_and_waits_for_the_handler(variant
 def test_21_early_release_is_visible_at_once(variant: Variant) -> None:
     ring = variant.ring(16)
     group = ring.consumer_group("early")
-    seen: list[tuple[int, ...]] = []
-
-    def handle(event: Any, sequence: int, end_of_batch: bool) -> None:
-        assert end_of_batch == (sequence == 9)
-        held = consumer.sequence
-        consumer.release(sequence - 1)
-        seen.append((held, consumer.sequence, ring.minimum_sequence, ring.remaining_capacity))
-        with pytest.raises(ringbus.ClaimError, match=f"sequence {sequence} "):
-            consumer.release(sequence)
-
-    consumer = group.add("early", handle)
+    handler = variant.at_consumers(Early, consuming(ring))
+    handler.consumer = group.add("early", handler)
     publish(ring, 10)
     with group:
         group.drain(PATIENCE)
-    assert seen == [(max(-1, s - 2), s - 1, s - 1, 16 - (10 - s)) for s in range(10)]
+    assert handler.seen == [(max(-1, s - 2), s - 1, s - 1, 16 - (10 - s)) for s in range(10)]
+    assert [f"sequence {s} " in said for s, said in enumerate(handler.refused)] == [True] * 10
 
 
 def test_21_without_early_release_the_batch_is_released_as_a_whole(variant: Variant) -> None:
     ring = variant.ring(16)
     group = ring.consumer_group("late")
-    seen: list[int] = []
-
-    def handle(event: object) -> None:
-        seen.append(consumer.sequence)
-
-    consumer: ringbus.Consumer = group.add("late", handle)
+    handler = variant.at_consumers(Late)
+    consumer = handler.consumer = group.add("late", handler)
     publish(ring, 10)
     with group:
         group.drain(PATIENCE)
         assert consumer.sequence == 9
-    assert seen == [-1] * 10
+    assert handler.seen == [-1] * 10
 
 
 def test_21_a_dependent_goes_on_with_what_was_released(variant: Variant) -> None:
     ring = variant.ring(16)
     group = ring.consumer_group("early")
-    followed = threading.Event()
-    seen = []
-
-    def lead(event: Any, sequence: int) -> None:
-        leader.release(sequence - 1)
-        if sequence == 9:
-            assert followed.wait(PATIENCE), "what was released was not handed on"
-
-    def follow(event: Any, sequence: int) -> None:
-        seen.append(sequence)
-        if sequence == 8:
-            followed.set()
-
-    leader = group.add("leader", lead)
+    lead = variant.at_consumers(Leader)
+    follow = variant.at_consumers(Follower, lead)
+    lead.consumer = group.add("leader", lead)
     group.add("follower", follow).depends_on("leader")
     publish(ring, 10)
     with group:
         group.drain(PATIENCE)
-    assert seen == list(range(10))
+    assert follow.seen == list(range(10))
 
 
 # -- 22 ---------------------------------------------------------------------------------------------------------------
 
 
-class MadeUpError(Exception):
-    """What a handler fails with."""
-
-
-class Told:
-    """A policy that takes down what it is told, and goes on."""
-
-    def __init__(self) -> None:
-        self.told: list[tuple[object, int, int, str]] = []
-
-    def handle(self, error: BaseException, sequence: int, event: Any, consumer: ringbus.Consumer) -> None:
-        self.told.append((error, sequence, event.value, consumer.name))
-
-
-def failing_at(*sequences: int) -> tuple[Any, list[int], list[MadeUpError]]:
-    """A handler that fails at some sequences, what it has seen, and what it has raised."""
-    seen: list[int] = []
-    raised: list[MadeUpError] = []
-
-    def handle(event: Any, sequence: int) -> None:
-        seen.append(sequence)
-        if sequence in sequences:
-            raised.append(MadeUpError(sequence))
-            raise raised[-1]
-
-    return handle, seen, raised
-
-
 def test_22_a_policy_gets_the_error_the_sequence_and_the_event(variant: Variant) -> None:
     ring = variant.ring(16)
-    policy = Told()
+    policy = variant.at_consumers(Told)
     group = ring.consumer_group("told", on_error=policy)
-    handle, seen, raised = failing_at(2, 5)
-    group.add("fails", handle)
+    handler = variant.at_consumers(Failing, 2, 5)
+    group.add("fails", handler)
     with group:
         publish(ring, 8, first=100)
-    assert policy.told == [(raised[0], 2, 102, "fails"), (raised[1], 5, 105, "fails")]
-    assert seen == list(range(8))
+    assert policy.told == [(2, 102, "fails"), (5, 105, "fails")]
+    assert policy.has_those_of(handler)
+    assert handler.seen == list(range(8))
 
 
 def test_22_skip_goes_on_at_the_next_sequence(variant: Variant) -> None:
     ring = variant.ring(4)
     group = ring.consumer_group("skips", on_error="skip")
-    handle, seen, raised = failing_at(*range(0, 20, 3))
-    group.add("fails", handle)
+    handler = variant.at_consumers(Failing, *range(0, 20, 3))
+    group.add("fails", handler)
     with group:
         publish(ring, 20)
-    assert seen == list(range(20))
-    assert len(raised) == 7
+    assert handler.seen == list(range(20))
+    assert len(handler.raised) == 7
 
 
 def test_22_halt_stops_at_the_sequence_that_failed(variant: Variant) -> None:
     ring = variant.ring(16)
     group = ring.consumer_group("halts")
-    handle, seen, raised = failing_at(3)
-    consumer = group.add("fails", handle)
+    handler = variant.at_consumers(Failing, 3)
+    consumer = group.add("fails", handler)
     publish(ring, 8)
     with pytest.raises(ringbus.HandlerError) as caught, group:
         group.drain(PATIENCE)
-    assert caught.value.__cause__ is raised[0]
+    assert isinstance(caught.value.__cause__, MadeUpError)
+    assert caught.value.__cause__.args == (3,)
     assert (caught.value.consumer, caught.value.sequence) == ("fails", 3)
-    assert seen == [0, 1, 2, 3]
+    assert handler.seen == [0, 1, 2, 3]
     assert consumer.sequence == 2
 
 
@@ -203,13 +166,13 @@ def test_22_halt_stops_at_the_sequence_that_failed(variant: Variant) -> None:
 def test_22_the_policy_of_a_consumer_overrides_the_groups(variant: Variant, of_group: Any, of_consumer: Any) -> None:
     ring = variant.ring(16)
     group = ring.consumer_group("both", on_error=of_group)
-    handle, seen, _ = failing_at(1)
-    group.add("fails", handle, on_error=of_consumer)
+    handler = variant.at_consumers(Failing, 1)
+    group.add("fails", handler, on_error=of_consumer)
     publish(ring, 4)
     expected = pytest.raises(ringbus.HandlerError) if of_consumer == "halt" else contextlib.nullcontext()
     with expected, group:
         group.drain(PATIENCE)
-    assert seen == ([0, 1] if of_consumer == "halt" else [0, 1, 2, 3])
+    assert handler.seen == ([0, 1] if of_consumer == "halt" else [0, 1, 2, 3])
 
 
 # -- 23 ---------------------------------------------------------------------------------------------------------------
@@ -235,7 +198,7 @@ def test_23_a_wait_of_half_a_second_takes_no_less(variant: Variant) -> None:
             group.drain(HALF_A_SECOND)
 
     group = ring.consumer_group("held")
-    gate = Gate()
+    gate = variant.at_consumers(Gate)
     group.add("gate", gate)
     with (
         group,
@@ -268,12 +231,12 @@ def test_23_a_wait_of_half_a_second_takes_no_less(variant: Variant) -> None:
 def test_24_halt_ends_the_wait_of_every_consumer_of_a_group(variant: Variant) -> None:
     ring = variant.ring(8)
     group = ring.consumer_group("waiting")
-    first = threading.Event()
-    group.add("head", lambda event: first.set())
+    first = variant.at_consumers(Seen)
+    group.add("head", first)
     group.add("tail", nothing).depends_on("head")
     group.start()
     publish(ring, 1)
-    assert first.wait(PATIENCE)
+    first.wait()
     group.halt()
     assert group.join(PATIENCE)
     assert group.state == "stopped"
@@ -321,59 +284,26 @@ def test_24_closing_the_ring_ends_the_waits_of_pollers_and_producers(variant: Va
 # -- 25 ---------------------------------------------------------------------------------------------------------------
 
 
-class Wide(ringbus.Event):
-    """The event of the stress test."""
-
-    sequence: int
-    a: int
-    b: int
-    s: str = ringbus.text(24)
-
-
-class WideBox(Box):
-    """The object of the stress test."""
-
-    __slots__ = ("a", "b", "s", "sequence")
-
-
 def mismatches(variant: Variant, publishers: int, each: int) -> tuple[list[int], list[int]]:
     """Have `publishers` threads publish `each` events to as many consumers; the events and faults each counted."""
-    what: dict[str, Any] = {"event": Wide} if variant.structured else {"factory": WideBox}
-    ring: ringbus.RingBuffer[Any] = ringbus.RingBuffer(
-        **what, capacity=65_536, producers=variant.producers, wait=variant.wait
-    )
+    ring = variant.ring(65_536, Wide, WideBox)
     group = ring.consumer_group("all")
-    counts, faults = [0] * publishers, [0] * publishers
-    for number in range(publishers):
-
-        def check(event: Any, sequence: int, number: int = number) -> None:
-            fits = event.sequence == sequence and event.a == sequence + 13 and event.b == sequence - 7
-            faults[number] += not (fits and event.s == f"wibble-{sequence}" and sequence == counts[number])
-            counts[number] += 1
-
+    checks = [variant.at_consumers(Check) for _ in range(publishers)]
+    for number, check in enumerate(checks):
         group.add(f"check {number}", check)
-    together = threading.Barrier(publishers)
-
-    def produce() -> None:
-        together.wait(PATIENCE)
-        for _ in range(each):
-            claim: Any = ring.claim()
-            with claim as event:
-                sequence = claim.first
-                event.sequence, event.a, event.b = sequence, sequence + 13, sequence - 7
-                event.s = f"wibble-{sequence}"
-
+    together = variant.at_producers(threading.Barrier, publishers)
+    produce = functools.partial(variant.at_producers, produce_wide, producing(ring), together, each)
     with group, contextlib.ExitStack() as threads:
         for _ in range(publishers):
             threads.enter_context(running(produce))
-    return counts, faults
+    return [check.count for check in checks], [check.faults for check in checks]
 
 
 @pytest.mark.timeout(120)
 def test_25_many_publishers_and_consumers_never_mismatch(variant: Variant) -> None:
     publishers = 2 if variant.many else 1
     full = (variant.structured, variant.many, variant.wait) == (True, True, "blocking")
-    each = 200_000 if full else 2_000
+    each = (200_000 if variant.together else 20_000) if full else 2_000
     assert mismatches(variant, publishers, each) == ([publishers * each] * publishers, [0] * publishers)
 
 

@@ -9,22 +9,21 @@ from typing import Any
 import pytest
 
 import ringbus
-from support.variants import (
-    ALL,
-    PATIENCE,
-    RUNS,
-    Gate,
-    Variant,
-    nothing,
-    only,
-    opened_at_end,
-    publish,
-    running,
+from support.parts import (
+    Alternate,
+    Arrays,
+    ByThread,
+    Lived,
+    Log,
+    Seen,
+    Sizes,
+    doubled,
+    parity,
+    plus_one,
+    same,
+    threads_of,
 )
-
-EACH = RUNS // len(ALL)
-"""Races of one variant."""
-
+from support.variants import PATIENCE, RUNS, Gate, Variant, nothing, only, opened_at_end, publish, running
 
 structured = only("arrays of slots need structured memory", lambda variant: variant.structured)
 
@@ -32,27 +31,11 @@ structured = only("arrays of slots need structured memory", lambda variant: vari
 # -- 16 ---------------------------------------------------------------------------------------------------------------
 
 
-class Lived:
-    """A handler that counts its life-cycle calls."""
-
-    def __init__(self) -> None:
-        self.calls: list[str] = []
-
-    def on_start(self) -> None:
-        self.calls.append("start")
-
-    def on_shutdown(self) -> None:
-        self.calls.append("shutdown")
-
-    def __call__(self, event: object) -> None:
-        self.calls.append("event")
-
-
 def race(variant: Variant, moment: str) -> list[list[str]]:
     """Start and halt a group of two in the given order, and give what each handler was called."""
     ring = variant.ring(4)
     group = ring.consumer_group("short", drain_timeout=PATIENCE)
-    handlers = [Lived(), Lived()]
+    handlers = [variant.at_consumers(Lived), variant.at_consumers(Lived)]
     for number, handler in enumerate(handlers):
         group.add(f"lived {number}", handler, depends_on=("lived 0",) if number else ())
     if moment == "before":
@@ -72,32 +55,17 @@ def race(variant: Variant, moment: str) -> list[list[str]]:
         group.start()
     group.halt()
     assert group.join(PATIENCE), "a thread did not end"
-    assert not [thread.name for thread in threading.enumerate() if thread.name.startswith("ringbus-short-")]
+    assert not variant.at_consumers(threads_of, "short")
     return [handler.calls for handler in handlers]
 
 
 @pytest.mark.parametrize("moment", ["before", "during", "after"])
 def test_16_halt_always_ends_the_thread_with_each_life_cycle_call_once(variant: Variant, moment: str) -> None:
-    for _ in range(EACH):
+    for _ in range(variant.share(RUNS)):
         assert race(variant, moment) == [["start", "shutdown"], ["start", "shutdown"]]
 
 
 # -- 17 ---------------------------------------------------------------------------------------------------------------
-
-
-class Sizes:
-    """A handler that takes down how large each batch was said to be, and how many events came."""
-
-    def __init__(self) -> None:
-        self.sizes: list[int] = []
-        self.events: list[int] = []
-
-    def on_batch_start(self, size: int) -> None:
-        assert len(self.events) == sum(self.sizes), "the last batch was larger or smaller than said"
-        self.sizes.append(size)
-
-    def __call__(self, event: Any) -> None:
-        self.events.append(event.value)
 
 
 class OddError(Exception):
@@ -115,7 +83,7 @@ def publish_or_fail(ring: ringbus.RingBuffer[Any], value: int) -> None:
 def test_17_on_batch_start_never_gets_0(variant: Variant) -> None:
     ring = variant.ring(16)
     group = ring.consumer_group("sizes")
-    plain, narrow = Sizes(), Sizes()
+    plain, narrow = variant.at_consumers(Sizes), variant.at_consumers(Sizes)
     group.add("plain", plain)
     group.add("narrow", narrow, max_batch=1)
     with group:
@@ -133,7 +101,7 @@ def test_17_on_batch_start_never_gets_0(variant: Variant) -> None:
 def test_17_a_batch_of_failed_claims_alone_calls_nothing(variant: Variant) -> None:
     ring = variant.ring(16)
     group = ring.consumer_group("sizes")
-    handler = Sizes()
+    handler = variant.at_consumers(Sizes)
     group.add("reader", handler)
     for value in (1, 3, 5):
         publish_or_fail(ring, value)
@@ -147,8 +115,8 @@ def test_17_a_batch_of_failed_claims_alone_calls_nothing(variant: Variant) -> No
 def test_17_a_worker_is_told_its_own_events_only(variant: Variant) -> None:
     ring = variant.ring(16)
     group = ring.consumer_group("sizes")
-    handler = Sizes()
-    group.add("worker", handler, workers=2, key=lambda event: 0)
+    handler = variant.at_consumers(Sizes)
+    group.add("worker", handler, workers=2, key=same)
     publish(ring, 5)
     assert group.run_once() == 5
     assert handler.sizes == [5]
@@ -157,23 +125,14 @@ def test_17_a_worker_is_told_its_own_events_only(variant: Variant) -> None:
 @structured
 def test_17_a_batch_handler_is_told_the_length_of_its_array(variant: Variant) -> None:
     ring = variant.ring(16)
-    said: list[int] = []
-    came: list[int] = []
-
-    class Total:
-        def on_batch_start(self, size: int) -> None:
-            said.append(size)
-
-        @ringbus.batch
-        def __call__(self, events: Any) -> None:
-            came.append(len(events))
-
+    arrays = variant.at_consumers(Arrays)
     group = ring.consumer_group("sizes")
-    group.add("total", Total())
+    group.add("arrays", arrays)
     with group:
         for value in range(100):
             publish_or_fail(ring, value)
-    assert said == came
+    said = arrays.said
+    assert said == [len(array) for array in arrays.came]
     assert min(said) > 0
     assert sum(said) == 50
 
@@ -181,25 +140,12 @@ def test_17_a_batch_handler_is_told_the_length_of_its_array(variant: Variant) ->
 # -- 18 ---------------------------------------------------------------------------------------------------------------
 
 
-class Alternate:
-    """A handler that takes every second sequence."""
-
-    def __init__(self, own: int) -> None:
-        self.own = own
-        self.taken: list[int] = []
-
-    def __call__(self, event: Any, sequence: int) -> None:
-        assert event.value == sequence
-        if sequence % 2 == self.own:
-            self.taken.append(sequence)
-
-
 def test_18_two_consumers_take_alternate_sequences(variant: Variant) -> None:
     ring = variant.ring(2048)
     group = ring.consumer_group("alternate")
-    consumers = [Alternate(0), Alternate(1)]
-    for consumer in consumers:
-        group.add(f"takes {consumer.own}", consumer)
+    consumers = [variant.at_consumers(Alternate, own) for own in (0, 1)]
+    for own, consumer in enumerate(consumers):
+        group.add(f"takes {own}", consumer)
     with group:
         publish(ring, 10_000)
     assert [consumer.taken for consumer in consumers] == [list(range(0, 10_000, 2)), list(range(1, 10_000, 2))]
@@ -208,15 +154,11 @@ def test_18_two_consumers_take_alternate_sequences(variant: Variant) -> None:
 def test_18_two_workers_take_alternate_sequences_by_key(variant: Variant) -> None:
     ring = variant.ring(2048)
     group = ring.consumer_group("alternate")
-    taken: dict[str, list[int]] = {}
-
-    def take(event: Any, sequence: int) -> None:
-        taken.setdefault(threading.current_thread().name, []).append(sequence)
-
-    group.add("worker", take, workers=2, key=lambda event: event.value % 2)
+    handler = variant.at_consumers(ByThread)
+    group.add("worker", handler, workers=2, key=parity)
     with group:
         publish(ring, 10_000)
-    assert sorted(taken.values()) == [list(range(0, 10_000, 2)), list(range(1, 10_000, 2))]
+    assert sorted(handler.taken.values()) == [list(range(0, 10_000, 2)), list(range(1, 10_000, 2))]
 
 
 # -- 19 ---------------------------------------------------------------------------------------------------------------
@@ -226,55 +168,48 @@ def test_18_two_workers_take_alternate_sequences_by_key(variant: Variant) -> Non
 def test_19_in_a_diamond_the_last_sees_nothing_before_both_are_done(variant: Variant, held: str) -> None:
     ring = variant.ring(16)
     group = ring.consumer_group("diamond")
-    gate, last = Gate(), []
+    gate, last = variant.at_consumers(Gate), variant.at_consumers(Seen)
     free = {"left": "right", "right": "left"}[held]
     group.add(held, gate)
     group.add(free, nothing)
-    group.add("last", lambda event: last.append(event.value)).depends_on("left", "right")
+    group.add("last", last).depends_on("left", "right")
     with group, opened_at_end(gate):
         publish(ring, 2)
         gate.wait()
         assert ring._ring.wait_done(group[free].runners[0].index, 1, PATIENCE)
-        assert (last, group["last"].sequence) == ([], -1)
+        assert (last.values, group["last"].sequence) == ([], -1)
         gate.open()
         group.drain(PATIENCE)
-        assert last == [0, 1]
+        assert last.values == [0, 1]
 
 
 def test_19_a_chain_hands_on_in_order(variant: Variant) -> None:
     ring = variant.ring(8)
     group = ring.consumer_group("chain")
-
-    def first(event: Any) -> None:
-        event.other = event.value + 1
-
-    def then(event: Any) -> None:
-        event.other *= 2
-
-    seen = []
-    group.add("last", lambda event: seen.append(event.other))
-    group.add("then", then)
-    group.add("first", first)
+    seen = variant.at_consumers(Seen, "other")
+    group.add("last", seen)
+    group.add("then", doubled)
+    group.add("first", plus_one)
     group["then"].depends_on("first")
     group["last"].depends_on("then")
     with group:
         publish(ring, 100)
-    assert seen == [2 * (value + 1) for value in range(100)]
+    assert seen.values == [2 * (value + 1) for value in range(100)]
 
 
 def test_19_a_consumer_may_follow_one_of_another_group(variant: Variant) -> None:
     ring = variant.ring(8)
     ahead, behind = ring.consumer_group("ahead"), ring.consumer_group("behind")
-    gate, seen = Gate(), []
+    gate, seen = variant.at_consumers(Gate), variant.at_consumers(Seen)
     ahead.add("gate", gate)
-    behind.add("seen", lambda event: seen.append(event.value), depends_on=("gate",))
+    behind.add("seen", seen, depends_on=("gate",))
     with ahead, behind, opened_at_end(gate):
         publish(ring, 2)
         gate.wait()
-        assert seen == []
+        assert seen.values == []
         gate.open()
         behind.drain(PATIENCE)
-        assert seen == [0, 1]
+        assert seen.values == [0, 1]
 
 
 def test_19_an_unknown_name_is_an_error_and_changes_nothing(variant: Variant) -> None:
@@ -292,54 +227,54 @@ def test_19_an_unknown_name_is_an_error_and_changes_nothing(variant: Variant) ->
 def test_19_a_cycle_is_an_error_and_changes_nothing(variant: Variant) -> None:
     ring = variant.ring(8)
     group = ring.consumer_group("graph")
-    seen = []
-    group.add("a", lambda event: seen.append(("a", event.value)))
+    log = variant.at_consumers(Log)
+    group.add("a", log.handler("a"))
     group.add("b", nothing).depends_on("a")
-    group.add("c", lambda event: seen.append(("c", event.value))).depends_on("b")
+    group.add("c", log.handler("c")).depends_on("b")
     with pytest.raises(ringbus.TopologyError, match="cycle"):
         group["a"].depends_on("c")
     with pytest.raises(ringbus.TopologyError, match="cycle"):
         group["b"].depends_on("b")
     with group:
         publish(ring, 1)
-    assert seen == [("a", 0), ("c", 0)]
+    assert log.entries == [("a", 0), ("c", 0)]
 
 
 def test_19_starting_twice_is_an_error(variant: Variant) -> None:
     ring = variant.ring(8)
     group = ring.consumer_group("once")
-    seen = []
-    group.add("reader", lambda event: seen.append(event.value))
+    seen = variant.at_consumers(Seen)
+    group.add("reader", seen)
     with group:
         with pytest.raises(ringbus.TopologyError, match="started before"):
             group.start()
         publish(ring, 3)
     with pytest.raises(ringbus.TopologyError, match="started before"):
         group.start()
-    assert seen == [0, 1, 2]
+    assert seen.values == [0, 1, 2]
 
 
 def test_19_adding_to_a_running_group_is_an_error_unless_it_is_dynamic(variant: Variant) -> None:
     ring = variant.ring(8)
     fixed, dynamic = ring.consumer_group("fixed"), ring.consumer_group("dynamic", dynamic=True)
-    seen = []
+    seen = variant.at_consumers(Seen)
     fixed.add("one", nothing)
     dynamic.add("two", nothing)
     with fixed, dynamic:
         publish(ring, 3)
         with pytest.raises(ringbus.TopologyError, match="dynamic=True"):
             fixed.add("three", nothing)
-        dynamic.add("four", lambda event: seen.append(event.value), depends_on=("two",))
+        dynamic.add("four", seen, depends_on=("two",))
         publish(ring, 20, first=3)
-    assert seen == list(range(3, 23))
+    assert seen.values == list(range(3, 23))
 
 
 def test_19_what_was_published_before_the_start_is_delivered(variant: Variant) -> None:
     ring = variant.ring(8)
     group = ring.consumer_group("late")
-    seen = []
-    group.add("reader", lambda event: seen.append(event.value))
+    seen = variant.at_consumers(Seen)
+    group.add("reader", seen)
     publish(ring, 5)
     with group:
         publish(ring, 5, first=5)
-    assert seen == list(range(10))
+    assert seen.values == list(range(10))

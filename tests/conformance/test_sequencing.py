@@ -12,7 +12,18 @@ import numpy as np
 import pytest
 
 import ringbus
-from support.variants import Gate, Number, Variant, facts_of, only, open_claims, opened_at_end, publish, taken
+from support.variants import (
+    Gate,
+    Number,
+    Variant,
+    facts_of,
+    nothing,
+    only,
+    open_claims,
+    opened_at_end,
+    publish,
+    taken,
+)
 
 INT64_MAX = 2**63 - 1
 
@@ -130,11 +141,12 @@ def test_04_open_claims_count_as_taken(variant: Variant) -> None:
     with ring.poller("idle"):
         claims = open_claims(ring, 6)
         assert ring.remaining_capacity == 10
-        claims += open_claims(ring, 10)
-        assert ring.remaining_capacity == 0
+        more = 10 if variant.together else 1  # a process has at most seven open claims on a shared ring
+        claims += open_claims(ring, more)
+        assert ring.remaining_capacity == 10 - more
         for claim in claims:
             claim.close()
-        assert ring.remaining_capacity == 0
+        assert ring.remaining_capacity == 10 - more
 
 
 @pytest.mark.parametrize("before", [0, 7, 15])
@@ -231,7 +243,8 @@ def test_07_a_consumer_may_read_up_to_the_last_published(variant: Variant) -> No
 def test_07_of_ten_claimed_a_consumer_may_read_what_is_published(variant: Variant) -> None:
     ring = variant.ring(16)
     poller = ring.poller("reader")
-    claims = open_claims(ring, 10)
+    count = 10 if variant.together else 7  # a process has at most seven open claims on a shared ring
+    claims = open_claims(ring, count)
     assert taken(poller) == []
     for claim in claims[:5]:
         claim.close()
@@ -239,8 +252,8 @@ def test_07_of_ten_claimed_a_consumer_may_read_what_is_published(variant: Varian
     assert poller.sequence == 4
     for claim in claims[5:]:
         claim.close()
-    assert taken(poller) == list(range(5, 10))
-    assert poller.sequence == 9
+    assert taken(poller) == list(range(5, count))
+    assert poller.sequence == count - 1
 
 
 # -- 8 ----------------------------------------------------------------------------------------------------------------
@@ -285,9 +298,9 @@ def test_09_a_claim_out_of_range_is_an_error_and_changes_nothing(variant: Varian
 def test_10_the_slots_hold_the_last_lap(variant: Variant) -> None:
     ring = variant.ring(32)
     with ring.poller("keeps up") as poller:
-        for value in range(32 + 1000):
-            ring.publish(value=value)
-            assert taken(poller) == [value]
+        for first in range(0, 32 + 1000, 8):
+            publish(ring, 8, first)
+            assert taken(poller) == list(range(first, first + 8))
         found = []
         for _ in range(32):
             # What a slot holds is seen by claiming it without a reset.
@@ -324,7 +337,7 @@ def test_12_a_batch_of_5_goes_into_a_ring_of_4_by_parts(variant: Variant) -> Non
     ring = variant.ring(4)
     rows = np.zeros(5, Number.dtype)
     rows["value"] = range(5)
-    gate = Gate()
+    gate = variant.at_consumers(Gate)
     group = ring.consumer_group("parts")
     group.add("reader", gate)
     with group, opened_at_end(gate):
@@ -360,7 +373,7 @@ def test_14_a_consumer_starts_after_the_cursor(variant: Variant) -> None:
     publish(ring, 11)
     with ring.poller("late") as poller:
         assert poller.sequence == 10
-        consumer = ring.consumer_group("later").add("later", lambda event: None)
+        consumer = ring.consumer_group("later").add("later", nothing)
         assert consumer.sequence == 10
         assert ring.minimum_sequence == 10
         publish(ring, 1, first=11)
@@ -389,7 +402,7 @@ def test_15_leaving_twice_is_harmless(variant: Variant) -> None:
 def test_15_removing_an_unknown_consumer_changes_nothing(variant: Variant) -> None:
     ring = variant.ring(16)
     group = ring.consumer_group("group", dynamic=True)
-    consumer = group.add("known", lambda event: None)
+    consumer = group.add("known", nothing)
     with pytest.raises(KeyError, match="unknown"):
         group.remove("unknown")
     assert list(group) == [consumer]
