@@ -151,18 +151,27 @@ format: $(VENV)/.lint ## put all sources into their form
 
 # -- benchmarks and documentation -------------------------------------------------------------------------------------
 
-.PHONY: bench bench-quick bench-processes bench-peers docs clean
-bench: build ## all benchmarks, with the peers that are installed
-	$(BIN)/python benches/run.py
+.PHONY: bench bench-peers bench-check bench-keep bench-page bench-quick bench-processes docs clean
+bench: build $(VENV)/.bench bench-peers ## the suite: all peers, all tables, the bars; ARGS=--quick for a look
+	$(BIN)/python benches/bench.py $(ARGS)
 
-bench-quick: build ## each bar with its ratio, in about two minutes
+bench-peers: ## build the peers in C++, Java, Go and Rust; what has no tool is skipped
+	benches/contestants/build
+
+bench-check: build ## compare the new record of `make bench` with the last one kept, ratio by ratio
+	$(BIN)/python benches/bench.py check $(ARGS)
+
+bench-keep: build ## keep the new record under its day, and make docs/benchmarks.md from it
+	$(BIN)/python benches/bench.py keep
+
+bench-page: build ## make docs/benchmarks.md and its pictures again, from the last record kept
+	$(BIN)/python benches/bench.py page $(ARGS)
+
+bench-quick: build ## the bars of calls in one process, in about two minutes
 	$(BIN)/python benches/run.py --quick
 
 bench-processes: build ## the bars of rings between processes, against multiprocessing
 	$(BIN)/python benches/processes.py
-
-bench-peers: ## build the peers in C++, Java, Go and Rust; what has no tool is skipped
-	benches/contestants/build
 
 docs: $(VENV)/.docs ## build the documentation into site/, each warning an error
 	$(BIN)/zensical build --clean --strict

@@ -1,0 +1,150 @@
+"""Counts what the hot paths leave behind: collections, kept blocks, malloc calls. Prints JSON.
+
+A counting library (malloc_count.c, built with the machine's compiler and loaded before all others) sees each call of
+malloc, calloc and realloc, of Python's raw allocator and of Rust's. Without a compiler these are not counted.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import gc
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import repeat
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent.parent))
+
+
+from ring_events import Trade, Wide
+
+import ringbus
+
+EVENTS = 10_000_000
+CAPACITY = 8192
+WARM = 100
+"""Pieces before the count: the interpreter's free lists fill up, every page is touched."""
+
+_SOURCE = Path(__file__).with_name("malloc_count.c")
+_LIBRARY = Path(__file__).resolve().parents[2] / ".built" / "malloc_count.so"
+_PRELOADED = "RINGBUS_MALLOC_COUNT"
+
+
+@dataclass(frozen=True, slots=True)
+class HotPath:
+    """A hot path: a ring with a running group, and what publishes one piece of `CAPACITY` events."""
+
+    ring: Any
+    group: Any
+    publish: Callable[[], None]
+
+    def move(self, pieces: int) -> None:
+        """Publish so many pieces, and wait until all is handled, without a call that would allocate."""
+        for _ in repeat(None, pieces):
+            self.publish()
+        while self.ring.minimum_sequence < self.ring.cursor:
+            pass
+
+
+def by_fields() -> HotPath:
+    """`publish(...)`, and a Python handler on its thread, that reads a field."""
+    ring: Any = ringbus.RingBuffer(Trade, CAPACITY, producers="single")
+    group = ring.consumer_group("group")
+    group.add("read", lambda event: event.price)
+
+    def publish() -> None:
+        call = ring.publish
+        for _ in repeat(None, CAPACITY):
+            call(symbol="BTC-USD", number=1, price=1.5, quantity=0.5)
+
+    return HotPath(ring, group, publish)
+
+
+def by_batches() -> HotPath:
+    """`claim(1024)`, and a batch handler on its thread. Nothing is computed: NumPy's own work may allocate."""
+    ring: Any = ringbus.RingBuffer(Wide, CAPACITY, producers="single")
+    group = ring.consumer_group("group")
+    group.add("look", ringbus.batch(lambda rows: rows.shape))
+
+    def publish() -> None:
+        for _ in repeat(None, CAPACITY // 1024):
+            with ring.claim(1024, reset=False):
+                pass
+
+    return HotPath(ring, group, publish)
+
+
+def paths() -> dict[str, Callable[[], HotPath]]:
+    """The hot paths by name."""
+    return {"publish(...) and a Python handler": by_fields, "claim(1024) and a batch handler": by_batches}
+
+
+def count(make: Callable[[], HotPath], events: int) -> dict[str, Any]:
+    """The counts of one path."""
+    path, pieces, calls = make(), events // CAPACITY, _calls()
+    path.group.start()
+    path.move(WARM)
+    gc.collect()
+    one = _window(path, 1, calls)
+    collections, kept, mallocs = (
+        after - before for after, before in zip(_window(path, pieces, calls), one, strict=True)
+    )
+    path.group.stop()
+    return {
+        "events": pieces * CAPACITY,
+        "collections": collections,
+        "kept_blocks": max(kept, 0),
+        "mallocs": mallocs if _PRELOADED in os.environ else None,
+    }
+
+
+def _window(path: HotPath, pieces: int, calls: Callable[[], int]) -> tuple[int, int, int]:
+    """Collections, kept blocks and malloc calls while so many pieces move; with one, those of counting."""
+    collected, blocks, before = _collections(), sys.getallocatedblocks(), calls()
+    path.move(pieces)
+    mallocs, kept = calls() - before, sys.getallocatedblocks() - blocks
+    return _collections() - collected, kept, mallocs
+
+
+def _collections() -> int:
+    return sum(int(generation["collections"]) for generation in gc.get_stats())
+
+
+def _calls() -> Callable[[], int]:
+    """The count of the library that was loaded first; always 0 without one."""
+    if _PRELOADED not in os.environ:
+        return lambda: 0
+    calls = ctypes.CDLL(str(_LIBRARY)).ringbus_malloc_calls
+    calls.restype = ctypes.c_uint64
+    return lambda: int(calls())
+
+
+def _again_with_library() -> int | None:
+    """Run this program again with the counting library; None where there is no compiler."""
+    compiler = shutil.which("cc") or shutil.which("gcc")
+    if compiler is None or _PRELOADED in os.environ:
+        return None
+    _LIBRARY.parent.mkdir(parents=True, exist_ok=True)
+    subprocess.run([compiler, "-O2", "-shared", "-fPIC", "-o", str(_LIBRARY), str(_SOURCE), "-ldl"], check=True)
+    environment = {**os.environ, "LD_PRELOAD": str(_LIBRARY), _PRELOADED: "1"}
+    return subprocess.run([sys.executable, __file__, *sys.argv[1:]], env=environment, check=False).returncode
+
+
+def main() -> int:
+    """Count and print."""
+    code = _again_with_library()
+    if code is not None:
+        return code
+    events = EVENTS // 10 if "--quick" in sys.argv else EVENTS
+    print(json.dumps({name: count(make, events) for name, make in paths().items()}))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

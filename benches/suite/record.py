@@ -1,0 +1,187 @@
+"""The record of a run: a file of JSON that says everything, and what is asked of it."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import statistics
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from suite.contestants import BENCHES, OURS
+
+FOLDER = BENCHES / "record"
+NEW = FOLDER / "new.json"
+"""What `make bench` writes; not committed under this name."""
+
+FORMAT = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One side of one scenario, as recorded."""
+
+    scenario: str
+    facts: dict[str, Any]
+
+    @property
+    def language(self) -> str:
+        """Of its program."""
+        return str(self.facts["language"])
+
+    @property
+    def name(self) -> str:
+        """The contestant."""
+        return str(self.facts["contestant"])
+
+    @property
+    def label(self) -> str:
+        """The contestant, and its language where the name does not say it."""
+        if self.name.startswith(OURS):
+            return self.name
+        return f"{self.name} ({LANGUAGES.get(self.language, self.language)})"
+
+    @property
+    def is_ours(self) -> bool:
+        """Whether it is ringbus."""
+        return self.name.startswith(OURS)
+
+    @property
+    def is_ok(self) -> bool:
+        """Whether there are figures."""
+        return self.facts["status"] == "ok"
+
+    @property
+    def is_harness(self) -> bool:
+        """Whether it moves nothing."""
+        return self.name == "harness"
+
+    @property
+    def ns(self) -> float:
+        """The median time of an event."""
+        return statistics.median(self.facts["ns"])
+
+    def values(self, percentile: str | None = None) -> list[float]:
+        """What its processes came to, one each: ns an event, or a percentile of latency in ns."""
+        if percentile is None:
+            return [float(value) for value in self.facts["ns"]]
+        return [float(part[percentile]) for part in self.facts["latency"]["parts"]]
+
+    def figure(self, percentile: str | None = None) -> float:
+        """The median of `values`."""
+        return statistics.median(self.values(percentile))
+
+    @property
+    def latency(self) -> dict[str, Any] | None:
+        """Percentiles and curve, where the scenario has them."""
+        found: dict[str, Any] | None = self.facts.get("latency")
+        return found
+
+
+LANGUAGES = {"cpp": "C++", "java": "Java", "rust": "Rust", "go": "Go", "python": "Python"}
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A whole run."""
+
+    data: dict[str, Any]
+
+    @classmethod
+    def load(cls, path: Path) -> Record:
+        """Read a file.
+
+        Raises:
+            ValueError: it has another format.
+        """
+        data = json.loads(path.read_text(encoding="utf-8"))
+        if data.get("format") != FORMAT:
+            raise ValueError(f"{path} has format {data.get('format')!r}; this program reads {FORMAT}: measure again")
+        return cls(data)
+
+    def save(self, path: Path) -> None:
+        """Write a file."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(f"{_compact(self.data)}\n", encoding="utf-8")
+
+    def scenarios(self) -> Iterator[dict[str, Any]]:
+        """The scenarios, in the order of the run."""
+        yield from self.data["scenarios"]
+
+    def rows(self, scenario: str) -> list[Row]:
+        """The sides of a scenario; none when it was not run."""
+        found = [entry for entry in self.scenarios() if entry["id"] == scenario]
+        return [Row(scenario, facts) for entry in found for facts in entry["rows"]]
+
+    def find(self, scenario: str, language: str, prefix: str) -> Row | None:
+        """The first side with figures whose name begins with `prefix`."""
+        rows = self.rows(scenario)
+        return next((r for r in rows if r.is_ok and r.language == language and r.name.startswith(prefix)), None)
+
+    def wrong(self) -> list[Row]:
+        """Sides that delivered something else than was sent."""
+        rows = [row for entry in self.scenarios() for row in self.rows(entry["id"])]
+        return [row for row in rows if row.facts["status"] == "WRONG"]
+
+
+def newest() -> Path | None:
+    """The last record that was kept: the greatest name, which begins with its day."""
+    kept = sorted(path for path in FOLDER.glob("*.json") if path != NEW)
+    return kept[-1] if kept else None
+
+
+def machine() -> dict[str, Any]:
+    """What a reader of the numbers has to know of the machine."""
+    import numpy as np
+
+    import ringbus
+
+    return {
+        "cores": len(os.sched_getaffinity(0)),
+        "processor": _cpuinfo().get("model name", platform.processor() or "unknown"),
+        "caches": _caches(),
+        "memory": f"{os.sysconf('SC_PHYS_PAGES') * os.sysconf('SC_PAGE_SIZE') / 2**30:.0f} GiB",
+        "system": f"{platform.system()} {platform.release()} {platform.machine()}",
+        "python": f"{platform.python_implementation()} {platform.python_version()}",
+        "numpy": np.__version__,
+        "ringbus": ringbus.__version__,
+    }
+
+
+def load() -> str:
+    """How busy the machine is: a load near or above the cores makes every time here longer."""
+    return " ".join(f"{average:.2f}" for average in os.getloadavg())
+
+
+def _cpuinfo() -> dict[str, str]:
+    path = Path("/proc/cpuinfo")
+    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+    pairs = (line.partition(":") for line in lines if ":" in line)
+    return {name.strip(): value.strip() for name, _, value in pairs}
+
+
+def _caches() -> dict[str, str]:
+    """The sizes of the first core's caches, as the system names them."""
+    sizes: dict[str, str] = {}
+    for index in sorted(Path("/sys/devices/system/cpu/cpu0/cache").glob("index*")):
+        kind = (index / "type").read_text(encoding="utf-8").strip()
+        level = (index / "level").read_text(encoding="utf-8").strip()
+        if kind != "Instruction":
+            sizes[f"L{level}"] = (index / "size").read_text(encoding="utf-8").strip()
+    return sizes
+
+
+def _compact(data: Any) -> str:
+    """JSON with a line for each row of a scenario: small, and a change shows where it is."""
+    scenarios = data["scenarios"]
+    head = json.dumps({**data, "scenarios": []}, indent=1, ensure_ascii=False)
+    return head.replace('"scenarios": []', f'"scenarios": [{",".join(map(_scenario_text, scenarios))}\n ]')
+
+
+def _scenario_text(scenario: dict[str, Any]) -> str:
+    facts = json.dumps({**scenario, "rows": []}, ensure_ascii=False)
+    rows = ",".join(f"\n   {json.dumps(row, ensure_ascii=False)}" for row in scenario["rows"])
+    return "\n  " + facts.replace('"rows": []', f'"rows": [{rows}]')
