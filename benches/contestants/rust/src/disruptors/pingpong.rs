@@ -1,0 +1,61 @@
+//! One event through two rings, there and back.
+
+use super::Way;
+use crate::event::{Event, Line, OfSize, with_size};
+use crate::histogram::Histogram;
+use crate::options::{Options, Refusal};
+use crate::report::Outcome;
+use crate::waits::Wait;
+use disruptor::{Polling, Sequence, build_single_producer};
+use std::marker::PhantomData;
+use std::time::Instant;
+
+pub fn run<Y: Way>(options: &Options) -> Result<Outcome, Refusal> {
+    with_size(options, Bounce::<Y>(options, PhantomData))
+}
+
+struct Bounce<'a, Y>(&'a Options, PhantomData<Y>);
+
+impl<Y: Way> OfSize for Bounce<'_, Y> {
+    type Result = Outcome;
+
+    fn run<const W: usize, A: Line>(self) -> Outcome {
+        let Options { events, capacity, .. } = *self.0;
+        let (mut answers, back) = build_single_producer(capacity, Event::<W, A>::new, Y::STRATEGY).new_event_poller();
+        let mut answer = back.build();
+        let mut ask = build_single_producer(capacity, Event::<W, A>::new, Y::STRATEGY)
+            .handle_events_with(move |event: &Event<W, A>, _: Sequence, _| {
+                Y::publish(&mut answer, |slot| *slot = *event);
+            })
+            .build();
+        let mut latency = Histogram::new();
+        let mut checksum = 0_u64;
+        let begin = Instant::now();
+        for number in 0..events {
+            let sent = begin.elapsed().as_nanos() as u64;
+            Y::publish(&mut ask, |slot| *slot = Event::timed(number, sent));
+            let answer = receive::<_, Y>(|| match answers.poll() {
+                Ok(mut guard) => (&mut guard).next().copied(),
+                Err(Polling::NoEvents | Polling::Shutdown) => None,
+            });
+            latency.add(begin.elapsed().as_nanos() as u64 - answer.words[1]);
+            checksum = checksum.wrapping_add(answer.timeless_sum());
+        }
+        Outcome {
+            latency: Some(latency),
+            ..Outcome::of(events, begin.elapsed(), checksum)
+        }
+    }
+}
+
+/// Looks until there is something.
+#[inline(always)]
+fn receive<T, Y: Way>(mut look: impl FnMut() -> Option<T>) -> T {
+    let mut wait = Y::Idle::default();
+    loop {
+        if let Some(found) = look() {
+            return found;
+        }
+        wait.idle();
+    }
+}
