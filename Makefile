@@ -23,9 +23,10 @@ export PATH := $(PATH):$(HOME)/.cargo/bin
 
 # The compiled module depends on these; Python files need no build, the install points at them. Folders are in the
 # list too, so that a file taken away counts as a change.
-RUST_SOURCES := Cargo.toml Cargo.lock pyproject.toml $(shell find crates \( -path '*/src*' -o -name Cargo.toml \))
-MATURIN := VIRTUAL_ENV=$(abspath $(VENV)) $(BIN)/maturin
+RUST_SOURCES := Cargo.toml Cargo.lock pyproject.toml tools/backend.py $(shell find crates \( -path '*/src*' -o -name Cargo.toml -o -name build.rs \))
+MATURIN := MATURIN_NO_MISSING_BUILD_BACKEND_WARNING=1 VIRTUAL_ENV=$(abspath $(VENV)) $(BIN)/maturin
 MATURIN_FLAGS := --release --target-dir target/maturin$(VENV)
+LIBRARY := $(BIN)/python tools/backend.py --target-dir target/maturin$(VENV)
 CORE_TESTS := cargo test --locked --package ringbus-core --profile checked
 HOST = $(shell rustc -vV | sed -n 's/^host: //p')
 
@@ -43,6 +44,7 @@ demo: build ## build, then run the trading pipeline on a real feed
 
 wheel: $(VENV)/.build ## make a wheel and a source distribution in dist/
 	@tools/check-rust
+	$(LIBRARY)
 	$(MATURIN) build $(MATURIN_FLAGS) --sdist --interpreter $(BIN)/python --out dist
 
 $(VENV)/.created: | tools/find-python tools/check-rust
@@ -56,6 +58,7 @@ $(VENV)/.%: requirements/%.txt | $(VENV)/.created
 
 $(VENV)/.built: $(VENV)/.build $(RUST_SOURCES)
 	@tools/check-rust
+	$(LIBRARY)
 	$(MATURIN) develop $(MATURIN_FLAGS)
 	@touch $@
 
@@ -178,5 +181,5 @@ docs: $(VENV)/.docs ## build the documentation into site/, each warning an error
 
 clean: ## remove all that was built, .venv too
 	rm -rf target dist site build .cache .venv .venv-* .mypy_cache .pytest_cache .ruff_cache .hypothesis
-	rm -f python/ringbus/*.so
+	rm -rf python/ringbus/*.so python/ringbus/lib
 	find python tests tools benches examples -name __pycache__ -prune -exec rm -rf {} + 2>/dev/null || true

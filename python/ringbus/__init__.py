@@ -50,6 +50,7 @@ from ringbus.fields import (
 )
 from ringbus.group import ConsumerGroup
 from ringbus.handlers import batch
+from ringbus.library import get_include, get_library
 from ringbus.policies import DECLINE, Policy
 from ringbus.poller import EventPoller
 from ringbus.producer import Producer
@@ -108,6 +109,8 @@ __all__ = [
     "decimal",
     "field",
     "float32",
+    "get_include",
+    "get_library",
     "int8",
     "int16",
     "int32",

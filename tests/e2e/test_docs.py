@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 import ringbus
-from support.documents import EXAMPLES, ROOT, blocks, section, without_marks
+from support.documents import EXAMPLES, ROOT, blocks, included, section, without_marks
 
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 EVERY_PAGE = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
@@ -23,7 +23,7 @@ MAKE = re.compile(r"\bmake ((?:[a-z]+-?)+)")
 
 def run_block(block, names, seen, where):
     for file, _ in block.included:
-        if file.endswith(".py") and file not in seen:
+        if block.language == "python" and file.endswith(".py") and file not in seen:
             seen.add(file)
             exec(compile((EXAMPLES / file).read_text("utf-8"), str(EXAMPLES / file), "exec"), names)
     if block.language == "python" and not block.included:
@@ -53,7 +53,7 @@ def test_the_code_of_a_page_runs(page):
 def test_what_a_page_includes_exists(page):
     for block in blocks(page.read_text("utf-8")):
         for file, name in block.included:
-            text = (EXAMPLES / file).read_text("utf-8")
+            text = included(file)
             assert name is None or section(text, name), f"{file} has no section {name}"
 
 

@@ -19,17 +19,16 @@ MODULE = "ringbus/_core." + f"cpython-{sys.version_info.major}{sys.version_info.
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 
-def maturin(*arguments: str | Path, cwd: Path = ROOT) -> None:
-    command = [sys.executable, "-m", "maturin", *map(str, arguments)]
-    environment = {**os.environ, "VIRTUAL_ENV": str(VENV)}
-    result = subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, check=False)
+def run_hook(name: str, out: Path, project: Path = ROOT) -> Path:
+    """Call a hook of the project's build backend, as pip does; what it made."""
+    code = f"import sys; sys.path.insert(0, 'tools'); import backend; backend.{name}(sys.argv[1])"
+    path = f"{VENV / 'bin'}{os.pathsep}{os.environ['PATH']}"
+    environment = {**os.environ, "VIRTUAL_ENV": str(VENV), "PATH": path, "CARGO_TARGET_DIR": str(TARGET)}
+    command = [sys.executable, "-c", code, str(out)]
+    result = subprocess.run(command, cwd=project, env=environment, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stdout + result.stderr
-
-
-def build_wheel(project: Path, out: Path) -> Path:
-    maturin("build", "--release", "--target-dir", TARGET, "--interpreter", sys.executable, "--out", out, cwd=project)
-    (wheel,) = out.glob("*.whl")
-    return wheel
+    (made,) = out.iterdir()
+    return made
 
 
 def import_from(folder: Path, code: str) -> str:
@@ -37,6 +36,21 @@ def import_from(folder: Path, code: str) -> str:
     environment = {**os.environ, "PYTHONPATH": str(folder)}
     command = [sys.executable, "-c", code]
     return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=True).stdout
+
+
+ATTACH = """
+import ctypes, os, tempfile
+import ringbus
+
+class Tick(ringbus.Event):
+    value: int
+
+with tempfile.TemporaryDirectory() as os.environ["RINGBUS_DIR"]:
+    ring = ringbus.RingBuffer(Tick, 16, name="ticks")
+    library, handle = ctypes.CDLL(ringbus.get_library()), ctypes.c_void_p()
+    print(ringbus.get_library())
+    print(library.ringbus_attach(b"ticks", None, ctypes.byref(handle)), library.ringbus_remaining_capacity(handle))
+"""
 
 
 def contents(wheel: Path) -> list[str]:
@@ -47,7 +61,7 @@ def contents(wheel: Path) -> list[str]:
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return build_wheel(ROOT, tmp_path_factory.mktemp("wheel"))
+    return run_hook("build_wheel", tmp_path_factory.mktemp("wheel"))
 
 
 @pytest.fixture(scope="module")
@@ -60,10 +74,7 @@ def unpacked(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def sdist(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    out = tmp_path_factory.mktemp("sdist")
-    maturin("sdist", "--out", out)
-    (archive,) = out.glob("*.tar.gz")
-    return archive
+    return run_hook("build_sdist", tmp_path_factory.mktemp("sdist"))
 
 
 @pytest.fixture(scope="module")
@@ -75,15 +86,21 @@ def source(sdist: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return project
 
 
-@pytest.mark.parametrize("name", ["py.typed", "_core.pyi", "__init__.py"])
+@pytest.mark.parametrize("name", ["py.typed", "_core.pyi", "__init__.py", "include/ringbus.h"])
 def test_the_wheel_holds_the_typed_package(unpacked: Path, name: str) -> None:
     assert (unpacked / "ringbus" / name).is_file()
 
 
-def test_the_wheel_holds_one_native_module_for_this_python(wheel: Path) -> None:
-    natives = [name for name in contents(wheel) if name.endswith(".so")]
-    assert len(natives) == 1
-    assert natives[0].startswith(MODULE)
+def test_the_wheel_holds_one_native_module_for_this_python_and_the_c_library(wheel: Path) -> None:
+    module, library = (name for name in contents(wheel) if name.endswith(".so"))
+    assert module.startswith(MODULE)
+    assert library == "ringbus/lib/libringbus.so"
+
+
+def test_the_c_library_of_the_wheel_attaches_to_a_ring_of_its_module(unpacked: Path) -> None:
+    said = import_from(unpacked, ATTACH)
+    assert Path(said.splitlines()[0]).is_relative_to(unpacked)
+    assert said.splitlines()[1:] == ["0 16"]
 
 
 def test_the_wheel_holds_the_tape_of_the_demo(unpacked: Path) -> None:
@@ -109,10 +126,17 @@ def test_the_wheel_works_away_from_the_checkout(unpacked: Path) -> None:
     assert Path(where.strip()).is_relative_to(unpacked)
 
 
-@pytest.mark.parametrize("name", ["LICENSE", "README.md", "Cargo.lock", "pyproject.toml", "python/ringbus/py.typed"])
+@pytest.mark.parametrize(
+    "name",
+    ["LICENSE", "README.md", "Cargo.lock", "pyproject.toml", "python/ringbus/py.typed", "crates/ringbus-c/build.rs"],
+)
 def test_the_source_distribution_holds_what_a_build_needs(source: Path, name: str) -> None:
     assert (source / name).is_file()
 
 
+def test_the_source_distribution_holds_nothing_that_was_built(source: Path) -> None:
+    assert not list(source.rglob("*.so"))
+
+
 def test_the_source_distribution_builds_the_same_wheel(source: Path, wheel: Path, tmp_path: Path) -> None:
-    assert contents(build_wheel(source, tmp_path)) == contents(wheel)
+    assert contents(run_hook("build_wheel", tmp_path, source)) == contents(wheel)

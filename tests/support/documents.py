@@ -10,6 +10,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "examples"
+INCLUDED_FROM = (EXAMPLES, ROOT / "python" / "ringbus" / "include")
+"""Where pages include files from, in this order: `base_path` of zensical.toml."""
 
 _LINES = re.MULTILINE | re.DOTALL
 _FENCE = re.compile(r"^(?P<indent> *)```(?P<language>\w*)[^\n]*\n(?P<code>.*?)^(?P=indent)```$", _LINES)
@@ -37,6 +39,11 @@ def blocks(page: str) -> Iterator[Block]:
         indent = match["indent"]
         code = "".join(line.removeprefix(indent) for line in match["code"].splitlines(keepends=True))
         yield Block(match["language"], code, page.count("\n", 0, match.start()) + 1)
+
+
+def included(file: str) -> str:
+    """The text of a file that a page includes."""
+    return next(folder / file for folder in INCLUDED_FROM if (folder / file).is_file()).read_text("utf-8")
 
 
 def without_marks(program: str) -> str:

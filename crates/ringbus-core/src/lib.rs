@@ -13,6 +13,7 @@ pub mod layout;
 pub mod planted;
 pub mod recovery;
 pub mod registry;
+pub mod residents;
 pub mod segment;
 pub mod sequence;
 pub mod sequencer;

@@ -3,7 +3,7 @@
 use pyo3::call::PyCallArgs;
 use pyo3::prelude::*;
 use pyo3::types::PyType;
-use ringbus_core::{ClaimError, ConfigError, JoinError, LeaveError, Segment, ShareError, TopologyError};
+use ringbus_core::{ClaimError, ConfigError, JoinError, LeaveError, Segment, ShareError, TopologyError, residents};
 
 /// The exception `class` of `ringbus.errors`, built from `facts`.
 pub fn error<'py>(py: Python<'py>, class: &str, facts: impl PyCallArgs<'py>) -> PyErr {
@@ -119,7 +119,7 @@ fn holders(path: &std::path::Path) -> Vec<String> {
         .map(|name| name.to_string_lossy().into_owned())
         .unwrap_or_default();
     Segment::attach(&name, true, None)
-        .map(|segment| crate::ring::residents(&segment))
+        .map(|segment| residents::residents(&segment))
         .unwrap_or_default()
 }
 

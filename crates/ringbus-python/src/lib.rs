@@ -19,6 +19,7 @@ mod view;
 mod waits;
 
 use pyo3::prelude::*;
+use ringbus_core::segment::locks::{LockTable, own_table};
 
 #[pymodule(gil_used = true)]
 fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
@@ -41,4 +42,10 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(ring::is_ring_alive, module)?)?;
     module.add_function(wrap_pyfunction!(ring::remove_ring, module)?)?;
     module.add("__version__", env!("CARGO_PKG_VERSION"))
+}
+
+/// The table of locks of this module, for other copies of ringbus in the process, such as libringbus.so.
+#[unsafe(no_mangle)]
+pub extern "C" fn ringbus_lock_table_v1() -> *const LockTable {
+    own_table()
 }

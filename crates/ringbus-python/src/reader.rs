@@ -14,6 +14,7 @@ use ringbus_core::sync::Ordering;
 use ringbus_core::wait::{Condition, wait};
 use ringbus_core::{
     Alert, Blocker, Consumer, Outcome, SequenceBarrier, Start, Terms, WaitStrategy, read_unless_lapped, registry,
+    residents,
 };
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -327,15 +328,9 @@ impl Reader {
 
     /// What ended a wait because the consumer at `index` has died.
     pub fn died(&self, py: Python<'_>, index: usize) -> PyErr {
-        let entry = self.ring.segment.consumer(index);
-        let pid = entry.identity.pid.load(Ordering::Relaxed);
-        let at = entry.sequence.get();
-        let how = if pid == u64::from(std::process::id()) {
-            format!("it left at sequence {at}")
-        } else {
-            format!("its process {pid} died at sequence {at}")
-        };
-        errors::error(py, "PeerDiedError", (registry::name_of(entry), how))
+        let segment = &self.ring.segment;
+        let name = registry::name_of(segment.consumer(index));
+        errors::error(py, "PeerDiedError", (name, residents::end_of(segment, index)))
     }
 
     /// `commit` for a step that no object depends on.

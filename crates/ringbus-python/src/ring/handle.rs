@@ -1,7 +1,6 @@
 //! The ring itself as Python has it, without verbs.
 
 use super::objects::make_objects;
-use super::residents::condition;
 use super::{CLEAR_NAME, CLOSED, EventKind, FAILED, Failure, Producers, Ring, SegmentHandle, SlotShape};
 use crate::schema::Schema;
 use crate::waits::{self, WaitFacts};
@@ -15,7 +14,7 @@ use ringbus_core::segment::Existing;
 use ringbus_core::sync::Ordering;
 use ringbus_core::{
     Alert, Geometry, MAX_CONSUMERS, Memory, Outcome, Pages, ProducerKind, Segment, Sequencer, WaitStrategy, recovery,
-    registry, wait,
+    registry, residents, wait,
 };
 use std::sync::Arc;
 use std::time::Instant;
@@ -289,7 +288,7 @@ impl RingHandle {
                 (
                     entry.identity.pid.load(Ordering::Relaxed),
                     if segment.is_shared() {
-                        condition(segment, index)
+                        residents::condition(segment, index)
                     } else {
                         "alive"
                     },

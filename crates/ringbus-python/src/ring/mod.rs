@@ -10,7 +10,6 @@ mod slots;
 pub use claims::{Producers, monotonic_ns};
 pub use handle::RingHandle;
 pub use objects::{CLEAR_NAME, Objects};
-pub use residents::residents;
 pub use shared::{SegmentHandle, is_ring_alive, remove_ring, shared_folder, shared_rings, sweep};
 pub use slots::{EventKind, SlotShape};
 

@@ -1,6 +1,5 @@
 //! Shared rings before their schema is known, and the folder they are in.
 
-use super::residents::residents;
 use super::slots::{STAMP, TAG};
 use crate::{errors, fork};
 use pyo3::prelude::*;
@@ -8,7 +7,7 @@ use pyo3::types::PyDict;
 use ringbus_core::layout::LAYOUT_VERSION;
 use ringbus_core::segment::{SINGLE_PRODUCER_BYTE, folder, producer_byte, shared};
 use ringbus_core::sync::Ordering;
-use ringbus_core::{ProducerKind, Segment};
+use ringbus_core::{ProducerKind, Segment, residents};
 use std::sync::Arc;
 
 /// A shared segment that this process is attached to, before its schema is known.
@@ -57,7 +56,7 @@ impl SegmentHandle {
 
     /// Who takes part in it.
     fn residents(&self) -> Vec<String> {
-        residents(&self.segment)
+        residents::residents(&self.segment)
     }
 
     /// What its header says, by name.
