@@ -7,6 +7,7 @@ import sys as _sys
 if _sys.platform != "linux":
     raise ImportError(f"ringbus runs on Linux, and this is {_sys.platform}; use a Linux machine, container or WSL")
 
+from ringbus import startup as startup  # first: what it does is for the imports that follow
 from ringbus._core import __version__
 from ringbus.consumer import Consumer
 from ringbus.errors import (

@@ -29,7 +29,7 @@ from ringbus.options import ConsumerOptions, Role, role_of
 from ringbus.policies import OnError, policy
 from ringbus.remote import OnDeath
 from ringbus.runners import Runner, runners_for
-from ringbus.statistics import GroupStatistics, Row
+from ringbus.statistics import Frozen, GroupStatistics, Row
 from ringbus.waits import WaitStrategy
 
 if TYPE_CHECKING:
@@ -597,7 +597,8 @@ class ConsumerGroup(Generic[E]):
         """Return what the group's consumers have counted; after the stop, what they had counted by then."""
         rows, cursor = self.rows()
         state = "running" if self.state == "manual" else self.state
-        return GroupStatistics(self.name, state, {consumer.name: consumer.summary(rows, cursor) for consumer in self})
+        consumers = Frozen((consumer.name, consumer.summary(rows, cursor)) for consumer in self)
+        return GroupStatistics(self.name, state, consumers)
 
     def __repr__(self) -> str:
         return f"<ConsumerGroup {self.name!r}, {self.state}: {', '.join(self._consumers) or 'no consumers'}>"

@@ -22,7 +22,7 @@ from ringbus.policies import OnError
 from ringbus.poller import EventPoller, PollerOptions, ReaderOptions, reader_facts
 from ringbus.producer import Producer, Verbs
 from ringbus.roster import Roster
-from ringbus.statistics import ConsumerStatistics, RingStatistics, Row, consumer_statistics
+from ringbus.statistics import ConsumerStatistics, Frozen, RingStatistics, Row, consumer_statistics
 from ringbus.subscription import Subscription
 from ringbus.waits import WaitStrategy, wait_strategy
 
@@ -396,7 +396,7 @@ class RingBuffer(Verbs[E, P]):
             producers=self.producers,
             slot_bytes=self._ring.slot_bytes,
             pages=self._ring.pages,
-            consumers={row.name: self._row_statistics(row, cursor) for row in self._roster.rows()},
+            consumers=Frozen((row.name, self._row_statistics(row, cursor)) for row in self._roster.rows()),
         )
 
     def _row_statistics(self, row: Row, cursor: int) -> ConsumerStatistics:

@@ -4,7 +4,33 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple, NoReturn, TypeVar
+
+K = TypeVar("K")
+V = TypeVar("V")
+
+
+def _refuse(*_arguments: object, **_named: object) -> NoReturn:
+    raise TypeError("statistics are frozen; make a copy of your own with dict(...)")
+
+
+class Frozen(dict[K, V]):
+    """A dictionary that nothing can be put into or taken from: what was counted stays what it was."""
+
+    __slots__ = ()
+
+    __setitem__: Any = _refuse
+    __delitem__: Any = _refuse
+    __ior__: Any = _refuse
+    clear: Any = _refuse
+    pop: Any = _refuse
+    popitem: Any = _refuse
+    setdefault: Any = _refuse
+    update: Any = _refuse
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle and copy as what it holds."""
+        return Frozen, (dict(self),)
 
 
 @dataclass(frozen=True, slots=True)

@@ -51,6 +51,23 @@ def command(*arguments: str) -> Done:
     return Done(code, out.getvalue(), err.getvalue())
 
 
+@pytest.mark.parametrize("start", [COMMAND, [str(Path(sys.executable).parent / "ringbus")]], ids=["module", "script"])
+def test_ctrl_c_while_the_program_still_imports_is_one_line(tmp_path: Path, start: list[str]) -> None:
+    (tmp_path / "numpy.py").write_text("import signal\nsignal.raise_signal(signal.SIGINT)\n", encoding="utf-8")
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    done = subprocess.run([*start, "ls"], capture_output=True, text=True, timeout=25, check=False, env=environment)
+    assert (done.returncode, done.stdout, done.stderr) == (-signal.SIGINT, "", "ringbus: interrupted\n")
+
+
+def test_ctrl_c_while_other_programs_import_is_their_own(tmp_path: Path) -> None:
+    (tmp_path / "numpy.py").write_text("import signal\nsignal.raise_signal(signal.SIGINT)\n", encoding="utf-8")
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    program = [sys.executable, "-c", "import ringbus"]
+    done = subprocess.run(program, capture_output=True, text=True, timeout=25, check=False, env=environment)
+    assert done.returncode == -signal.SIGINT
+    assert done.stderr.endswith("KeyboardInterrupt\n")
+
+
 def test_the_commands_run_as_programs_too(rings_folder: Path) -> None:
     with pipeline():
         for arguments in (["ls"], ["inspect", "trades"], ["dump", "trades"], ["top", "--once"]):

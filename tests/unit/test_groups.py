@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
+import operator
+import pickle
 import threading
 import time
 from typing import Any
@@ -203,3 +206,22 @@ def test_statistics_are_frozen(ring: ringbus.RingBuffer[Trade]) -> None:
         field = dataclasses.fields(counted)[0].name
         with pytest.raises(dataclasses.FrozenInstanceError):
             setattr(counted, field, None)
+
+
+def test_the_consumers_of_statistics_are_frozen_and_still_copied_and_pickled(ring: ringbus.RingBuffer[Trade]) -> None:
+    group = ring.consumer_group("group")
+    group.add("reader", nothing)
+    for counted in (ring.statistics(), group.statistics()):
+        consumers: Any = counted.consumers
+        for change in (
+            lambda consumers=consumers: consumers.pop("reader"),
+            lambda consumers=consumers: consumers.update(other=None),
+            lambda consumers=consumers: operator.setitem(consumers, "other", None),
+            lambda consumers=consumers: operator.delitem(consumers, "reader"),
+            consumers.clear,
+        ):
+            with pytest.raises(TypeError, match="frozen"):
+                change()
+        assert list(consumers) == ["reader"]
+        assert pickle.loads(pickle.dumps(counted)) == copy.deepcopy(counted) == counted
+        assert dataclasses.asdict(counted)["consumers"]["reader"]["events"] == 0
