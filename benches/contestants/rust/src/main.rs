@@ -6,6 +6,8 @@ mod event;
 mod harness;
 mod histogram;
 mod options;
+mod pace;
+mod pipes;
 mod report;
 mod waits;
 
@@ -37,7 +39,24 @@ const CONTESTANTS: &[Contestant] = &[
         has_batches: true,
         run: disruptors::run,
     },
+    Contestant {
+        name: pipes::CROSSBEAM,
+        scenarios: pipes::CROSSBEAM_SCENARIOS,
+        waits: r#""spin", "yield", "block""#,
+        has_batches: false,
+        run: pipes::run_crossbeam,
+    },
+    Contestant {
+        name: pipes::RTRB,
+        scenarios: pipes::RTRB_SCENARIOS,
+        waits: r#""spin", "yield""#,
+        has_batches: true,
+        run: pipes::run_rtrb,
+    },
 ];
+
+/// These have a warm-up of their own.
+const PACED: &[&str] = &["paced", "16x16"];
 
 fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
@@ -68,7 +87,9 @@ fn run(options: &Options) -> Result<String, Refusal> {
                 options.contestant, options.scenario
             ))
         })?;
-    (contestant.run)(&options.shorter())?;
+    if !PACED.contains(&options.scenario.as_str()) {
+        (contestant.run)(&options.shorter())?;
+    }
     Ok((contestant.run)(options)?.json(options))
 }
 
@@ -82,7 +103,7 @@ fn list() -> Vec<String> {
                 r#"{{"contestant": "{}", "scenario": "{scenario}", "waits": [{}], "batches": {}}}"#,
                 one.name,
                 one.waits,
-                one.has_batches && *scenario != "pingpong"
+                one.has_batches && *scenario != "pingpong" && !PACED.contains(scenario)
             )
         })
         .collect()
