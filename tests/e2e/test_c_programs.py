@@ -273,3 +273,50 @@ def test_an_extension_in_cython_shares_its_process_with_python(
         total(b"trades")
     consumer.close()
     assert ring.statistics().consumers == {}
+
+
+# -- costs ------------------------------------------------------------------------------------------------------------
+
+COUNTING = """
+#include <stdio.h>
+#include <stdlib.h>
+#include "ringbus.h"
+
+void *__libc_malloc(size_t bytes);
+static long allocations;
+void *malloc(size_t bytes) { allocations++; return __libc_malloc(bytes); }
+
+int main(void) {
+    ringbus_ring *ring;
+    ringbus_producer *producer;
+    ringbus_consumer *consumer;
+    int64_t first = 0, high, turn, sum = 0;
+    ringbus_slots slots;
+    long before;
+    if (ringbus_attach("trades", NULL, &ring) < 0 || ringbus_get_slots(ring, &slots) < 0) return 1;
+    if (ringbus_producer_open(ring, NULL, &producer) < 0 || ringbus_join(ring, "c", NULL, &consumer) < 0) return 2;
+    free(malloc(8));
+    before = allocations;
+    for (turn = 0; turn < 10000; turn++) {
+        while ((high = ringbus_try_claim(producer, 3)) >= 0) {
+            memset(ringbus_event(&slots, high), 1, 8);
+            if (ringbus_publish(producer, high - 2, high) < 0) return 3;
+        }
+        if (high != RINGBUS_FULL) return 4;
+        while (ringbus_poll(consumer, 7, &first) > 0) {
+            sum += *(const unsigned char *)ringbus_event(&slots, first);
+            if (ringbus_commit(consumer, first) < 0) return 5;
+        }
+    }
+    printf("%d %ld %d\\n", before > 0, allocations - before, sum > 0);
+    return 0;
+}
+"""
+
+
+@needs_cc
+@pytest.mark.parametrize("kind", ["single", "multi"])
+def test_nothing_is_allocated_between_claim_and_commit(tmp_path: Path, rings_folder: Path, kind: str) -> None:
+    ring = ringbus.RingBuffer(Trade, 64, name="trades", producers=kind)
+    assert run_linked(compiled(tmp_path, "cc", "c11", "counting.c", COUNTING)) == "1 0 1\n"
+    assert ring.cursor > 10_000

@@ -478,3 +478,91 @@ def test_a_consumer_of_c_that_was_joined_last_second_waits_for_ever_no_longer_th
         begin = time.monotonic_ns()
         assert consumer.wait_for(1, SECOND // 50) == []
         assert time.monotonic_ns() - begin >= SECOND // 50
+
+
+# -- many at once, and deaths -----------------------------------------------------------------------------------------
+
+
+def test_producers_and_consumers_of_both_kinds_lose_nothing() -> None:
+    ring, each = ring_of(64), 2_000
+    starts = (0, 1_000_000, 2_000_000)
+    expected = sorted(range(each)) + [value for start in starts[1:] for value in range(start, start + each)]
+
+    def publish_in_c(start: int) -> None:
+        with attached("ticks") as own, own.producer() as producer:
+            for value in range(start, start + each, 4):
+                producer.publish(*range(value, value + 4))
+
+    def read_in_c(consumer: Any) -> None:
+        while len(read) < len(expected):
+            read.extend(consumer.take())
+
+    read: list[int] = []
+    with attached("ticks") as c_ring, c_ring.consumer("c") as consumer, ring.poller("python") as poller:
+        threads = [threading.Thread(target=publish_in_c, args=(start,)) for start in starts[:2]]
+        threads.append(threading.Thread(target=read_in_c, args=(consumer,)))
+        for thread in threads:
+            thread.start()
+        publisher = threading.Thread(
+            target=lambda: [ring.publish(value=value) for value in range(starts[2], starts[2] + each)]
+        )
+        publisher.start()
+        taken: list[int] = []
+        while len(taken) < len(expected):
+            taken += values(poller.take(100, 10))
+        for thread in (*threads, publisher):
+            thread.join()
+    assert sorted(taken) == expected
+    assert read == taken
+
+
+IN_C = """
+sys.path.insert(0, "tests")
+from support.c_library import attached, call
+with attached("ticks") as c_ring:
+    producer = c_ring.producer().__enter__()
+    consumer = c_ring.consumer("c").__enter__()
+    producer.publish(1)
+    producer.claim(3)
+    print("claimed", flush=True)
+    time.sleep(60)
+"""
+
+
+def test_what_a_killed_program_in_c_held_is_given_back(ring: ringbus.RingBuffer[Tick]) -> None:
+    with ring.poller("python") as poller:
+        with start_child(IN_C) as child:
+            assert child.stdout is not None
+            assert child.stdout.readline() == "claimed\n"
+            child.kill()
+            child.wait()
+        producer = ring.producer(timeout=10)
+        taken = []
+        for value in range(2, 12):
+            producer.publish(value=value)
+            while not taken or taken[-1] < value:
+                taken += values(poller.take(10, 10))
+        assert taken == list(range(1, 12))
+        assert [name for name in ring.statistics().consumers if name == "c"] == []
+
+
+def test_what_a_killed_process_of_python_held_is_given_back_to_c(ring: ringbus.RingBuffer[Tick], c_ring: Ring) -> None:
+    with c_ring.consumer("c") as consumer:
+        with start_child("""
+            ring = ringbus.attach("ticks")
+            poller = ring.poller("python")
+            ring.publish(value=1)
+            claim = ring.claim(3)
+            claim.__enter__()
+            print("claimed", flush=True)
+            time.sleep(60)
+        """) as child:
+            assert child.stdout is not None
+            assert child.stdout.readline() == "claimed\n"
+            child.kill()
+            child.wait()
+        with c_ring.producer() as producer:
+            assert consumer.take() == [1]
+            for value in range(2, 12):
+                producer.publish(value)
+                assert consumer.take() == [value]

@@ -308,15 +308,15 @@ impl Reader {
             copy();
             return Ok(0);
         }
-        read_unless_lapped(&self.segment, sequence, copy).map_err(|_| LAPPED)?;
+        read_unless_lapped(&self.segment, sequence, copy).map_err(|_| overwritten())?;
         Ok(0)
     }
 }
 
-const LAPPED: Failure = Failure::plain(
-    Code::Lapped,
-    c"the event was overwritten before it was read whole; poll again, which goes on further ahead",
-);
+fn overwritten() -> Failure {
+    let text = c"the event was overwritten before it was read whole; poll again, which goes on further ahead";
+    Failure::plain(Code::Lapped, text)
+}
 
 /// Something to read, as something to wait for.
 struct Readable<'a>(&'a Reader);

@@ -71,34 +71,32 @@ codes! {
     Internal = -27, c"RINGBUS_INTERNAL";
 }
 
-/// A code and its text: fact, value, remedy.
+/// A code whose text is the thread's last error: fact, value, remedy. As small as the code, for the calls that are hot.
 #[derive(Debug)]
-pub struct Failure {
-    code: Code,
-    text: Cow<'static, CStr>,
-}
+pub struct Failure(Code);
 
 impl Failure {
     /// A failure that happens seldom.
+    #[cold]
     pub fn new(code: Code, text: impl Into<Vec<u8>>) -> Self {
         let text = CString::new(text).unwrap_or_else(|_| c"a text with a NUL in it".into());
-        Self {
-            code,
-            text: Cow::Owned(text),
-        }
+        Self::told(code, Cow::Owned(text))
     }
 
     /// One that may happen often: nothing is allocated.
-    pub const fn plain(code: Code, text: &'static CStr) -> Self {
-        Self {
-            code,
-            text: Cow::Borrowed(text),
-        }
+    pub fn plain(code: Code, text: &'static CStr) -> Self {
+        Self::told(code, Cow::Borrowed(text))
     }
 
     /// An argument that makes no sense.
     pub fn invalid(text: impl Into<Vec<u8>>) -> Self {
         Self::new(Code::Invalid, text)
+    }
+
+    fn told(code: Code, text: Cow<'static, CStr>) -> Self {
+        // A thread that is ending has no last error any more.
+        let _ = LAST.try_with(|last| *last.borrow_mut() = text);
+        Self(code)
     }
 }
 
@@ -125,25 +123,20 @@ impl Answer for i64 {
     }
 }
 
-/// Runs one call from C: a failure becomes its code and the thread's last error, and so does a panic.
+/// Runs one call from C: a failure becomes its code, and so does a panic.
 #[inline]
 pub fn answer<A: Answer>(call: impl FnOnce() -> Result<A, Failure>) -> A {
     match catch_unwind(AssertUnwindSafe(call)) {
         Ok(Ok(answer)) => answer,
-        Ok(Err(failure)) => A::of(tell(failure)),
-        Err(_) => A::of(tell(INTERNAL)),
+        Ok(Err(Failure(code))) => A::of(code),
+        Err(_) => A::of(internal().0),
     }
 }
 
-const INTERNAL: Failure = Failure::plain(
-    Code::Internal,
-    c"a fault inside ringbus, which standard error describes; please report it",
-);
-
-fn tell(failure: Failure) -> Code {
-    // A thread that is ending has no last error any more.
-    let _ = LAST.try_with(|last| *last.borrow_mut() = failure.text);
-    failure.code
+#[cold]
+fn internal() -> Failure {
+    let text = c"a fault inside ringbus, which standard error describes; please report it";
+    Failure::plain(Code::Internal, text)
 }
 
 /// Fact, value and remedy of the thread's last failure.

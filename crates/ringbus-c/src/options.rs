@@ -64,6 +64,10 @@ pub struct ConsumerOptions {
     pub wait: Wait,
 }
 
+// Version 1 of the interface has these sizes, and grows at the ends alone.
+const _: () = assert!(size_of::<Wait>() == 24 && size_of::<AttachOptions>() == 32 && size_of::<Info>() == 64);
+const _: () = assert!(size_of::<Slots>() == 48 && size_of::<ConsumerOptions>() == 80);
+
 impl Default for ConsumerOptions {
     fn default() -> Self {
         Self {
