@@ -9,12 +9,16 @@ from __future__ import annotations
 import os
 import random
 from collections.abc import Generator
+from pathlib import Path
 
 import hypothesis
 import pytest
 
 SEEDED_BY = "replay with --seed"
 _seed = pytest.StashKey[int]()
+
+# Compiled handlers are kept beside the sources, not in the user's own cache; child processes follow.
+os.environ.setdefault("NUMBA_CACHE_DIR", str(Path(__file__).parents[1] / ".cache" / "numba"))
 
 hypothesis.settings.register_profile("default", deadline=None, print_blob=True)
 hypothesis.settings.register_profile("thorough", deadline=None, print_blob=True, max_examples=2_000)

@@ -14,6 +14,7 @@ from ringbus.errors import (
     CapacityError,
     ClaimError,
     ClosedError,
+    CompilationError,
     ConfigurationError,
     FeedError,
     FieldError,
@@ -24,11 +25,13 @@ from ringbus.errors import (
     LayoutError,
     PeerDiedError,
     RemoteError,
+    ReturnCodeError,
     RingBusError,
     RingExistsError,
     RingNotFoundError,
     RingReplacedError,
     SchemaError,
+    SourceError,
     TopologyError,
     WaitTimeout,
 )
@@ -52,12 +55,14 @@ from ringbus.fields import (
 from ringbus.group import ConsumerGroup
 from ringbus.handlers import batch
 from ringbus.library import get_include, get_library
+from ringbus.machine import compiled
 from ringbus.policies import DECLINE, Policy
 from ringbus.poller import EventPoller
 from ringbus.producer import Producer
 from ringbus.remote import Restart
 from ringbus.ring import RingBuffer
 from ringbus.sharing import attach
+from ringbus.source import Source
 from ringbus.statistics import ConsumerStatistics, GroupStatistics, LatencyStatistics, RingStatistics
 from ringbus.subscription import Subscription
 from ringbus.waits import Blocking, BusySpin, PhasedBackoff, Sleeping, Yielding
@@ -69,6 +74,7 @@ __all__ = [
     "CapacityError",
     "ClaimError",
     "ClosedError",
+    "CompilationError",
     "ConfigurationError",
     "Consumer",
     "ConsumerGroup",
@@ -90,6 +96,7 @@ __all__ = [
     "Producer",
     "RemoteError",
     "Restart",
+    "ReturnCodeError",
     "RingBuffer",
     "RingBusError",
     "RingExistsError",
@@ -98,6 +105,8 @@ __all__ = [
     "RingStatistics",
     "SchemaError",
     "Sleeping",
+    "Source",
+    "SourceError",
     "Subscription",
     "TopologyError",
     "WaitTimeout",
@@ -107,6 +116,7 @@ __all__ = [
     "attach",
     "batch",
     "blob",
+    "compiled",
     "decimal",
     "field",
     "float32",

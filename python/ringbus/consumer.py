@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ringbus.errors import TopologyError
+from ringbus import _core
+from ringbus.errors import ConfigurationError, TopologyError
 from ringbus.poller import MOST_CONSUMERS
 from ringbus.remote import RemoteProcessor
 from ringbus.runners import Runner
@@ -60,6 +61,28 @@ class Consumer:
     def missed(self) -> int:
         """Events it was lapped by; only a consumer that does not gate is."""
         return sum(runner.missed for runner in self.runners)
+
+    @property
+    def state(self) -> Any:
+        """What a compiled handler works on: the array that `add` was given, or a record with the fields as attributes.
+
+        It may be read while the handler runs; each field by itself is whole. None without a state.
+
+        Raises:
+            ConfigurationError: it is not compiled, has several workers (see `states`), or runs in another process.
+        """
+        states = self.states
+        if len(states) != 1:
+            raise ConfigurationError(f"{self.name!r} has {len(states)} workers with a state each", "read states")
+        return states[0]
+
+    @property
+    def states(self) -> tuple[Any, ...]:
+        """The states of all workers; see `state`."""
+        compiled = [runner for runner in self.runners if isinstance(runner, _core.CompiledProcessor)]
+        if not compiled:
+            raise ConfigurationError(f"{self.name!r} has no state here", "a compiled handler in this process has one")
+        return tuple(runner.state for runner in compiled)
 
     @property
     def pids(self) -> tuple[int, ...]:

@@ -13,7 +13,7 @@ from ringbus import _core
 from ringbus.asynchronous import AsyncProcessor
 from ringbus.deadline import Deadline
 from ringbus.runners import Runner
-from ringbus.threads import RunnerThread
+from ringbus.threads import RunnerThread, pinned
 
 if TYPE_CHECKING:
     from ringbus.group import ConsumerGroup
@@ -38,10 +38,15 @@ class Crew:
         self._name = group.name
         self._failures = group.failures
         self._alive = 0
+        self._cpus: dict[str, int] = {}
         self.threads: list[RunnerThread] = []
         self.tasks: list[asyncio.Task[None]] = []
         self.started: weakref.WeakSet[Runner] = weakref.WeakSet()
         self.lock = threading.RLock()
+
+    def pin(self, runners: Sequence[Runner], cpus: Sequence[int]) -> None:
+        """Bind the threads of these runners to processors, in turn."""
+        self._cpus |= {runner.name: cpus[number % len(cpus)] for number, runner in enumerate(runners)}
 
     def start(self, runners: Iterable[Runner]) -> None:
         """Start a thread for each, or a task."""
@@ -50,7 +55,7 @@ class Crew:
             if isinstance(runner, AsyncProcessor):
                 self._start_task(runner)
             else:
-                self._start_thread(runner.run, runner.name)
+                self._start_thread(pinned(runner.run, self._cpus.get(runner.name)), runner.name)
 
     def start_all(self, runners: Sequence[Any], *, on_one: bool) -> None:
         """Start each, or one thread for all, which runs them in this order."""

@@ -6,6 +6,7 @@ survive pickling, notes included.
 
 from __future__ import annotations
 
+import linecache
 from typing import Any
 
 
@@ -183,6 +184,55 @@ class HandlerError(RingBusError, RuntimeError):
         self.sequence = sequence
         self.event = event
         self.reason = reason
+
+
+class CompilationError(RingBusError, TypeError):
+    """A handler or source that Numba cannot compile. Numba's own error is the `__cause__`.
+
+    Attributes:
+        consumer: the consumer or source.
+        path: the file of the line that it stopped at.
+        line: that line.
+        source: the text of that line; empty where it is not known.
+        reason: Numba's reason.
+    """
+
+    def __init__(self, consumer: str, path: str, line: int, reason: str) -> None:
+        source = linecache.getline(path, line).strip()
+        shown = f" ({source})" if source else ""
+        remedy = "use what Numba can compile, or take the handler as plain Python"
+        super().__init__(f"{consumer!r} cannot be compiled: {path}:{line}{shown}: {reason}; {remedy}")
+        self.consumer = consumer
+        self.path = path
+        self.line = line
+        self.source = source
+        self.reason = reason
+
+
+class ReturnCodeError(RingBusError, RuntimeError):
+    """Machine code returned a number that is not 0. Stands as the cause of a HandlerError or SourceError.
+
+    Attributes:
+        code: the number.
+    """
+
+    def __init__(self, code: int) -> None:
+        super().__init__(f"the machine code returned {code}; 0 says that all went well")
+        self.code = code
+
+
+class SourceError(RingBusError, RuntimeError):
+    """A source failed. Its own error is the `__cause__`.
+
+    Attributes:
+        source: the name of the source.
+        sequence: the sequence that it was to fill, which was not published.
+    """
+
+    def __init__(self, source: str, sequence: int) -> None:
+        super().__init__(f"source {source!r} failed at sequence {sequence}; mend its function")
+        self.source = source
+        self.sequence = sequence
 
 
 class RemoteError(RingBusError, RuntimeError):

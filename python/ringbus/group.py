@@ -70,7 +70,7 @@ class ConsumerGroup(Generic[E]):
         self._roster = ring._roster
         self.at_exit = at_exit
         self.drain_timeout = drain_timeout
-        self._one_thread = one_thread
+        self.one_thread = one_thread
         self.policy = policy(on_error)
         self.wait = wait
         self._dynamic = dynamic
@@ -148,13 +148,16 @@ class ConsumerGroup(Generic[E]):
         absent_limit: int | None = None,
         process: bool = False,
         on_death: OnDeath = "halt",
+        state: object = None,
+        cpu: int | Sequence[int] | None = None,
     ) -> Consumer:
         """Add a consumer. It takes part from here on: events published from now on are its to handle.
 
         Args:
             name: its name, unique on the ring.
-            handler: `h(event[, sequence[, end_of_batch]])`; one marked `@ringbus.batch`; or an `async def`. An
-                object may also have `on_start()`, `on_shutdown()`, `on_batch_start(size)` and
+            handler: `h(event[, sequence[, end_of_batch]])`; one marked `@ringbus.batch` or `@ringbus.compiled`; an
+                `async def`; or a C function, as a pointer of ctypes or cffi, a `scipy.LowLevelCallable` or a capsule.
+                An object may also have `on_start()`, `on_shutdown()`, `on_batch_start(size)` and
                 `on_timeout(sequence)`.
             wait: how it waits; left out, as the group.
             max_batch: the most events before it lets producers and dependents go on.
@@ -177,8 +180,13 @@ class ConsumerGroup(Generic[E]):
                 at the top level of a module; what it raises reaches the group with the traceback it had there.
             on_death: what follows when that process dies: "halt" halts the group with PeerDiedError; "restart", or a
                 `Restart`, starts it again, and it goes on after the last sequence it was done with.
+            state: what a compiled handler works on, to be read as `group[name].state`: a mapping of names to first
+                values, a structured dtype, which begins as zeros, or an array, which is used itself. Each worker has
+                its own copy.
+            cpu: the processor that its thread is bound to; of several workers, one for each in turn.
 
         Raises:
+            CompilationError: Numba cannot compile a handler marked `@ringbus.compiled`.
             TopologyError: the name is taken or too long, or the group runs and is not dynamic.
             PeerDiedError: a consumer of another process that it was to follow left or died meanwhile.
             ConfigurationError: a signature that no handler has, or options that do not go together.
@@ -202,6 +210,8 @@ class ConsumerGroup(Generic[E]):
             absent_limit=absent_limit,
             process=process,
             on_death=on_death,
+            state=state,
+            cpu=cpu,
         )
         consumer = self._join(role, depends_on)
         if self._state == "running":
@@ -232,7 +242,7 @@ class ConsumerGroup(Generic[E]):
         if self._state != "new" and not self._dynamic:
             remedy = "add consumers before it starts, or make it with dynamic=True"
             raise TopologyError(f"group {self.name!r} runs, so {name!r} cannot be added", remedy)
-        if self._state != "new" and self._one_thread:
+        if self._state != "new" and self.one_thread:
             raise TopologyError(f"group {self.name!r} runs on one thread", "add consumers before it starts")
         if name in self._consumers or self._roster.is_taken(name):
             raise TopologyError(f"a consumer named {name!r} is on the ring", "choose another name")
@@ -243,6 +253,8 @@ class ConsumerGroup(Generic[E]):
         consumer = Consumer(self, role.name)
         report = self.failures.reporter(weakref.ref(self), weakref.ref(consumer), role.policy)
         consumer.runners = runners_for(self, role, report)
+        if role.cpus and role.assignment is None:
+            self._crew.pin(consumer.runners, role.cpus)
         try:
             follow(self._roster, consumer, tuple(depends_on), entries)
         except PeerDiedError:
@@ -299,7 +311,7 @@ class ConsumerGroup(Generic[E]):
             raise TopologyError(fact, "remove those first")
         for runner in consumer.runners:
             runner.halt()
-            if self._state == "manual" and isinstance(runner, _core.Processor):
+            if self._state == "manual" and isinstance(runner, _core.Processor | _core.CompiledProcessor):
                 runner.end()
         self._crew.let_go(consumer.runners)
         leave(self, [consumer])
@@ -337,14 +349,14 @@ class ConsumerGroup(Generic[E]):
                 undo.callback(self.halt)
                 self.ring._begin_group()
                 lifecycle.running(self, self._crew.started)
-                self._crew.start_all(self._ordered(), on_one=self._one_thread)
+                self._crew.start_all(self._ordered(), on_one=self.one_thread)
             undo.pop_all()
         return self
 
     def _check_can_run_async(self) -> None:
         for runner in self._ordered():
             if isinstance(runner, AsyncProcessor):
-                if self._one_thread:
+                if self.one_thread:
                     raise ConfigurationError(f"{runner.name!r} is an async handler", "leave threads=1 out")
                 runner.loop()
 

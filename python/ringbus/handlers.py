@@ -12,10 +12,19 @@ from typing import Any, TypeVar
 
 from ringbus.errors import ConfigurationError
 from ringbus.event import EventMeta
+from ringbus.machine.foreign import is_foreign
+from ringbus.machine.marks import options_of
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 _MARK = "__ringbus_handler__"
+
+_SIGNATURES = {
+    2: "h(events[, first_sequence])",
+    3: "h(event[, sequence[, end_of_batch]])",
+    4: "h(event[, state[, sequence[, end_of_batch]]])",
+}
+"""What a handler takes, by the most arguments that it may have."""
 
 
 def batch(handler: F) -> F:
@@ -51,7 +60,7 @@ class Shape:
     """What a handler is.
 
     Attributes:
-        kind: "event", "batch" or "async".
+        kind: "event", "batch", "compiled" or "async".
         arity: positional arguments it is called with.
         types: the event types its annotation names; empty where it names none, None where it cannot be evaluated.
     """
@@ -67,16 +76,36 @@ def shape_of(name: str, handler: object) -> Shape:
     Raises:
         ConfigurationError: not callable, or a signature that no handler has.
     """
+    if is_foreign(handler):
+        return Shape("compiled", 4, ())
     if not callable(handler):
         raise ConfigurationError(f"the handler of {name!r} is {handler!r}", "pass a function or a callable object")
     function = _function(handler)
     if getattr(handler, _MARK, None) == "batch" or getattr(function, _MARK, None) == "batch":
         kind, most = "batch", 2
+    elif options_of(handler) is not None:
+        kind, most = "compiled", 4
     elif inspect.iscoroutinefunction(function):
         kind, most = "async", 3
     else:
         kind, most = "event", 3
-    return Shape(kind, _arity(name, handler, most), _annotated_types(handler, function))
+    return Shape(
+        kind, _arity(name, handler, most, f"a handler is {_SIGNATURES[most]}"), _annotated_types(handler, function)
+    )
+
+
+def source_shape(name: str, source: object) -> Shape:
+    """Look at the signature of a source: `f(event[, state[, sequence]])`, or a C function.
+
+    Raises:
+        ConfigurationError: a signature that no source has.
+    """
+    if is_foreign(source):
+        return Shape("compiled", 3, ())
+    if not callable(source):
+        raise ConfigurationError(f"the source {name!r} is {source!r}", "pass a function or a C function")
+    takes = "a source is f(event[, state[, sequence]])"
+    return Shape("compiled", _arity(name, source, 3, takes), _annotated_types(source, _function(source)))
 
 
 def _function(handler: Callable[..., object]) -> Callable[..., object]:
@@ -88,7 +117,7 @@ def _function(handler: Callable[..., object]) -> Callable[..., object]:
     return typing.cast("Callable[..., object]", type(handler).__call__)
 
 
-def _arity(name: str, handler: Callable[..., object], most: int) -> int:
+def _arity(name: str, handler: Callable[..., object], most: int, takes: str) -> int:
     try:
         parameters = inspect.signature(handler).parameters.values()
     except (ValueError, TypeError):
@@ -98,9 +127,7 @@ def _arity(name: str, handler: Callable[..., object], most: int) -> int:
     anything = any(p.kind is p.VAR_POSITIONAL for p in parameters)
     named = [p.name for p in parameters if p.kind is p.KEYWORD_ONLY and p.default is p.empty]
     if len(required) > most or named or not (positional or anything):
-        takes = "h(events[, first_sequence])" if most == 2 else "h(event[, sequence[, end_of_batch]])"
-        signature = inspect.signature(handler)
-        raise ConfigurationError(f"the handler of {name!r} takes {signature}", f"a handler is {takes}")
+        raise ConfigurationError(f"the function of {name!r} takes {inspect.signature(handler)}", takes)
     return max(1, len(required))
 
 

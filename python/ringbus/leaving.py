@@ -46,6 +46,6 @@ def _part(group: ConsumerGroup[Any], runner: Runner) -> None:
     try:
         runner.leave()
     except TopologyError:  # a poller, or somebody in another process
-        if not isinstance(runner, _core.Processor):
+        if not isinstance(runner, _core.Processor | _core.CompiledProcessor):
             raise
         runner.part()

@@ -7,25 +7,34 @@ import functools
 import os
 import sys
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
+
+from ringbus import _core
 
 if TYPE_CHECKING:
     from ringbus.group import ConsumerGroup
     from ringbus.ring import RingBuffer
     from ringbus.runners import Runner
+    from ringbus.source import Source
+    from ringbus.threads import RunnerThread
 
 EXIT_SECONDS = 5.0
 """The longest drain at the end of the interpreter where a group has no `drain_timeout`."""
 
+_SOURCE_SECONDS = 1.0
+"""The longest wait for the end of a source, at the end of the interpreter."""
+
 _all: weakref.WeakSet[ConsumerGroup[Any]] = weakref.WeakSet()
 _running: weakref.WeakSet[ConsumerGroup[Any]] = weakref.WeakSet()
+_producing: weakref.WeakKeyDictionary[RunnerThread, _core.Source] = weakref.WeakKeyDictionary()
 
 
 def _forget() -> None:
     """The groups of a parent process are not the child's to stop."""
     _all.clear()
     _running.clear()
+    _producing.clear()
 
 
 os.register_at_fork(after_in_child=_forget)
@@ -53,12 +62,19 @@ def ended(group: ConsumerGroup[Any]) -> None:
     _running.discard(group)
 
 
+def producing(source: Source, native: _core.Source, thread: RunnerThread) -> None:
+    """Halt the source at the end of the interpreter, or when nobody refers to it any more."""
+    _producing[thread] = native
+    finalizer = weakref.finalize(source, _halt, (native,), os.getpid())
+    finalizer.atexit = False
+
+
 def groups_of(ring: RingBuffer[Any]) -> Iterator[ConsumerGroup[Any]]:
     """The groups of a ring."""
     return iter([group for group in _all if group.ring is ring])
 
 
-def _halt(runners: weakref.WeakSet[Runner], pid: int) -> None:
+def _halt(runners: Iterable[Runner | _core.Source], pid: int) -> None:
     if os.getpid() == pid:
         for runner in runners:
             runner.halt()
@@ -67,6 +83,9 @@ def _halt(runners: weakref.WeakSet[Runner], pid: int) -> None:
 @atexit.register
 def _stop_all() -> None:
     """Drain or halt what still runs; threads that do not end are daemons, and end with the process."""
+    for thread, source in list(_producing.items()):
+        source.halt()
+        thread.join(_SOURCE_SECONDS)
     groups = list(_running)
     for group in groups:
         limit = EXIT_SECONDS if group.drain_timeout is None else group.drain_timeout

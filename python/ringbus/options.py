@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, Any, Generic, TypedDict
 from ringbus.errors import ConfigurationError
 from ringbus.generics import E
 from ringbus.handlers import Shape, indices, shape_of
+from ringbus.machine.build import MachineCode, handler_code
 from ringbus.policies import OnError, Policy, policy
 from ringbus.poller import reader_facts
 from ringbus.remote import Assignment, OnDeath, Restart, importable, restart_of
+from ringbus.threads import cpus_of
 from ringbus.waits import WaitStrategy, wait_strategy
 
 if TYPE_CHECKING:
@@ -36,6 +38,8 @@ class ConsumerOptions(TypedDict, Generic[E], total=False):
     absent_limit: int | None
     process: bool
     on_death: OnDeath
+    state: object
+    cpu: int | Sequence[int] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +57,8 @@ class Role:
         timeout: seconds without an event before `on_timeout`.
         assignment: what its process is told, if it has one of its own.
         restart: how that process is started again after it has died; None halts.
+        machine: the machine code that it is, if it is compiled.
+        cpus: the processors of its threads, in turn; none pins none.
     """
 
     name: str
@@ -65,6 +71,8 @@ class Role:
     timeout: float | None
     assignment: Assignment | None
     restart: Restart | None
+    machine: MachineCode | None
+    cpus: tuple[int, ...]
 
 
 def role_of(
@@ -85,6 +93,8 @@ def role_of(
     absent_limit: int | None,
     process: bool,
     on_death: OnDeath,
+    state: object,
+    cpu: int | Sequence[int] | None,
 ) -> Role:
     """Check the options of `ConsumerGroup.add`.
 
@@ -107,16 +117,26 @@ def role_of(
     _check_workers(name, workers, key, shape.kind, gating)
     if shape.kind == "async" and timeout is not None:
         raise ConfigurationError(f"{name!r} is an async handler with timeout=", "use asyncio.timeout in a task")
+    _check_compiled(group, name, handler, shape, state=state, key=key)
+    cpus = _check_cpus(group, name, shape, cpu)
+    machine = _machine(group, facts, handler, shape, state)
     assignment, restart = None, None
     if process or on_death != "halt":
         _check_remote(name, shape, on_error, process=process, workers=workers, gating=gating)
         restart = restart_of(name, on_death)
-        options = {"on_error": on_error, "wait": wait, "max_batch": max_batch, "kinds": kinds, "timeout": timeout}
-        assignment = _assignment(group, name, handler, options | {"durable": restart is not None})
+        options: dict[str, Any] = {
+            "on_error": on_error,
+            "wait": wait,
+            "max_batch": max_batch,
+            "kinds": kinds,
+            "timeout": timeout,
+        }
+        options |= {"durable": restart is not None, "state": state, "cpu": cpu}
+        assignment = _assignment(group, name, handler, options)
     else:
         _check_key(name, key, types or known)
     own = group.policy if on_error is None else policy(on_error)
-    return Role(name, handler, shape, facts, own, workers, key, timeout, assignment, restart)
+    return Role(name, handler, shape, facts, own, workers, key, timeout, assignment, restart, machine, cpus)
 
 
 def _types(name: str, kinds: Sequence[type] | type | None, shape: Shape, known: Sequence[type]) -> tuple[type, ...]:
@@ -129,6 +149,41 @@ def _types(name: str, kinds: Sequence[type] | type | None, shape: Shape, known: 
         fact = f"the annotation of {name!r} cannot be evaluated, and the ring has several event types"
         raise ConfigurationError(fact, "give kinds=, or import what it names")
     return shape.types or ()
+
+
+def _check_compiled(
+    group: ConsumerGroup[Any], name: str, handler: object, shape: Shape, *, state: object, key: object
+) -> None:
+    if shape.kind != "compiled":
+        if state is not None:
+            raise ConfigurationError(f"{name!r} has a state and is not compiled", "mark it @ringbus.compiled")
+        return
+    if group.one_thread:
+        raise ConfigurationError(f"{name!r} is compiled, and has a thread of its own", "leave threads=1 out")
+    if not group.ring.event_types:
+        raise ConfigurationError(f"{name!r} is compiled, and the ring holds objects", "give the ring an event type")
+    if key is not None and not isinstance(key, str):
+        raise ConfigurationError(f"{name!r} is compiled and has key={key!r}", "use a field's name")
+    if hasattr(handler, "on_batch_start"):
+        raise ConfigurationError(f"{name!r} is compiled and has on_batch_start", "use the argument end_of_batch")
+
+
+def _check_cpus(group: ConsumerGroup[Any], name: str, shape: Shape, cpu: int | Sequence[int] | None) -> tuple[int, ...]:
+    cpus = cpus_of(name, cpu)
+    if cpus and (group.one_thread or shape.kind == "async"):
+        raise ConfigurationError(f"{name!r} has cpu={cpu!r} and no thread of its own", "leave cpu out")
+    return cpus
+
+
+def _machine(
+    group: ConsumerGroup[Any], facts: SimpleNamespace, handler: Any, shape: Shape, state: object
+) -> MachineCode | None:
+    """The handler as machine code, compiled here: also one that runs in another process, so that an error comes now."""
+    if shape.kind != "compiled":
+        return None
+    known = group.ring.event_types
+    taken = range(len(known)) if facts.kinds is None else facts.kinds
+    return handler_code(facts.name, handler, shape.arity, [(index, known[index]) for index in taken], state)
 
 
 def _check_workers(name: str, workers: object, key: object, kind: str, gating: bool) -> None:

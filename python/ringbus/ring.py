@@ -22,6 +22,7 @@ from ringbus.policies import OnError
 from ringbus.poller import EventPoller, PollerOptions, ReaderOptions, reader_facts
 from ringbus.producer import Producer, Verbs
 from ringbus.roster import Roster
+from ringbus.source import Source
 from ringbus.statistics import ConsumerStatistics, Frozen, RingStatistics, Row, consumer_statistics
 from ringbus.subscription import Subscription
 from ringbus.waits import WaitStrategy, wait_strategy
@@ -250,6 +251,59 @@ class RingBuffer(Verbs[E, P]):
         """
         self._ring.check_fork()
         return Producer(self._ring, timeout)
+
+    def source(
+        self,
+        function: Callable[..., Any],
+        state: object = None,
+        *,
+        name: str | None = None,
+        kind: type | None = None,
+        batch: int = 1,
+        limit: int | None = None,
+        reset: bool = True,
+        wait: str | WaitStrategy | None = None,
+        timeout: float | None = None,
+        cpu: int | None = None,
+    ) -> Source:
+        """Make a producer that runs as machine code on a thread of its own, without the GIL.
+
+        In a ring with a single producer it is that producer while it runs: other verbs raise ClaimError meanwhile.
+
+        Args:
+            function: `f(event[, state[, sequence]])`, which Numba compiles, or a C function. It fills the event. False
+                or 0 ends the source, with nothing published for that call; a negative number or an exception is a
+                failure.
+            state: what the function works on, to be read as `source.state`; as for `ConsumerGroup.add`.
+            name: for messages and its thread; left out, the function's.
+            kind: the event type it fills; left out, the one its annotation names, or the only one.
+            batch: events it claims and publishes at a time.
+            limit: events after which it ends; None has no end.
+            reset: whether each event gets its defaults first. False leaves what the slot held a lap ago, to a function
+                that fills every field.
+            wait: how it waits for free slots; left out, as the ring.
+            timeout: the longest wait for free slots, in seconds; None waits for ever.
+            cpu: the processor that its thread is bound to.
+
+        Raises:
+            CompilationError: Numba cannot compile the function.
+            ConfigurationError: Numba is not installed, or options that do not go together.
+            CapacityError: a batch that the ring has no room for.
+        """
+        self._ring.check_fork()
+        return Source(
+            self,
+            function,
+            state,
+            name=name,
+            kind=kind,
+            batch=batch,
+            limit=limit,
+            reset=reset,
+            wait=self._wait if wait is None else wait_strategy(wait),
+            timeout=timeout,
+            cpu=cpu,
+        )
 
     def consumer_group(
         self,

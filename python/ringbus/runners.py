@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from ringbus.group import ConsumerGroup
     from ringbus.options import Role
 
-Runner: TypeAlias = _core.Processor | AsyncProcessor | RemoteProcessor
+Runner: TypeAlias = _core.Processor | _core.CompiledProcessor | AsyncProcessor | RemoteProcessor
 
 
 def runners_for(group: ConsumerGroup[Any], role: Role, report: Report) -> list[Runner]:
@@ -38,12 +38,14 @@ def _task(native: _core.Ring, role: Role, report: Report) -> list[Runner]:
 
 def _processors(native: _core.Ring, role: Role, report: Report) -> list[Runner]:
     work = _core.Work() if role.workers > 1 and role.key is None else None
-    processors: list[_core.Processor] = []
+    processors: list[_core.Processor | _core.CompiledProcessor] = []
     try:
         for number in range(role.workers):
             role.facts.name = role.name if role.workers == 1 else f"{role.name}/{number}"
             worker = (number, role.workers, role.key) if role.workers > 1 else None
-            processors.append(_core.Processor(native, role.facts, _handler_facts(role, report, worker, work)))
+            facts = _handler_facts(role, report, worker, work)
+            made = _core.Processor if role.machine is None else _core.CompiledProcessor
+            processors.append(made(native, role.facts, facts))
     except BaseException:
         for processor in processors:
             processor.leave()
@@ -56,6 +58,7 @@ def _processors(native: _core.Ring, role: Role, report: Report) -> list[Runner]:
 _OF_KIND: dict[str, Callable[[_core.Ring, Role, Report], list[Runner]]] = {
     "event": _processors,
     "batch": _processors,
+    "compiled": _processors,
     "async": _task,
 }
 
@@ -63,7 +66,7 @@ _OF_KIND: dict[str, Callable[[_core.Ring, Role, Report], list[Runner]]] = {
 def _handler_facts(
     role: Role, report: Report, worker: tuple[int, int, object] | None, work: _core.Work | None
 ) -> SimpleNamespace:
-    return SimpleNamespace(
+    known = SimpleNamespace(
         callable=role.handler,
         batch=role.shape.kind == "batch",
         arity=role.shape.arity,
@@ -77,6 +80,10 @@ def _handler_facts(
         worker=worker,
         work=work,
     )
+    if role.machine is not None:
+        state = role.machine.state if worker is None else role.machine.state.another()
+        known.machine, known.state = role.machine.facts(state), state.value
+    return known
 
 
 def _failing(group: ConsumerGroup[Any]) -> Callable[[BaseException], None]:

@@ -1,9 +1,12 @@
-"""The threads of a group."""
+"""The threads of groups and sources, and the processors that they are bound to."""
 
 from __future__ import annotations
 
+import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+
+from ringbus.errors import ConfigurationError
 
 
 class RunnerThread(threading.Thread):
@@ -33,3 +36,35 @@ class RunnerThread(threading.Thread):
         """Wait for the end of the target, and then of the thread."""
         if self._ended.wait(timeout):
             super().join(timeout)
+
+
+def cpus_of(name: str, cpu: int | Sequence[int] | None) -> tuple[int, ...]:
+    """The processors that `cpu` names; none where it is None.
+
+    Args:
+        name: the consumer or source, for messages.
+        cpu: a number, or one for each worker in turn.
+
+    Raises:
+        ConfigurationError: this process may not run there.
+    """
+    if cpu is None:
+        return ()
+    cpus = (cpu,) if isinstance(cpu, int) else tuple(cpu)
+    allowed = os.sched_getaffinity(0)
+    if not cpus or not set(cpus) <= allowed:
+        remedy = f"this process may run on {', '.join(map(str, sorted(allowed)))}"
+        raise ConfigurationError(f"{name!r} has cpu={cpu!r}", remedy)
+    return cpus
+
+
+def pinned(run: Callable[[], None], cpu: int | None) -> Callable[[], None]:
+    """`run`, on a thread that is bound to the processor first; None binds it to none."""
+    if cpu is None:
+        return run
+
+    def run_there() -> None:
+        os.sched_setaffinity(0, {cpu})  # of this thread alone
+        run()
+
+    return run_there

@@ -106,6 +106,12 @@ impl Alert {
         self.0.load(Ordering::Acquire) != 0
     }
 
+    /// The word itself, not 0 when it is raised: for machine code that looks at it. Lives as long as a copy.
+    #[cfg(not(loom))]
+    pub fn word(&self) -> *const u32 {
+        self.0.as_ptr()
+    }
+
     /// Raises it and wakes every waiter of the ring, so that those concerned see it.
     pub fn raise(&self, segment: &Segment) {
         self.0.store(1, Ordering::Release);

@@ -8,6 +8,7 @@ mod errors;
 mod event;
 mod field;
 mod fork;
+mod machine;
 mod poller;
 mod processor;
 mod publisher;
@@ -32,6 +33,8 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<view::Lease>()?;
     module.add_class::<processor::Processor>()?;
     module.add_class::<processor::Work>()?;
+    module.add_class::<machine::CompiledProcessor>()?;
+    module.add_class::<machine::Source>()?;
     module.add_class::<poller::Poller>()?;
     module.add_function(wrap_pyfunction!(publisher::install_verbs, module)?)?;
     module.add_function(wrap_pyfunction!(processor::run_serial, module)?)?;

@@ -6,15 +6,14 @@ use crate::event;
 use crate::ring::{CLEAR_NAME, Ring, RingHandle, monotonic_ns};
 use crate::waits::{self, WaitFacts};
 use crate::{enter, errors};
-use hdrhistogram::Histogram;
 use pyo3::prelude::*;
 use ringbus_core::consumer::{Lapped, poll_unless_lapped};
 use ringbus_core::sequence::sane;
-use ringbus_core::sync::Ordering;
+use ringbus_core::sync::{AtomicI64, AtomicU64, Ordering};
 use ringbus_core::wait::{Condition, wait};
 use ringbus_core::{
-    Alert, Blocker, Consumer, Outcome, SequenceBarrier, Start, Terms, WaitStrategy, read_unless_lapped, registry,
-    residents,
+    Alert, Blocker, Consumer, Latencies, Outcome, SequenceBarrier, Start, Terms, WaitStrategy, read_unless_lapped,
+    registry, residents,
 };
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -42,10 +41,11 @@ enum Seat {
     Watcher(Watcher),
 }
 
+/// Written by the consumer's thread, read by any: nothing else is ordered by them.
 struct Watcher {
-    sequence: GilCell<i64>,
-    events: GilCell<u64>,
-    missed: GilCell<u64>,
+    sequence: AtomicI64,
+    events: AtomicU64,
+    missed: AtomicU64,
 }
 
 /// Count, min, mean, (p50, p90, p99, p99.9) and max of the latency, in ns.
@@ -64,7 +64,7 @@ pub struct Reader {
     /// A bit for each event type it takes.
     kinds: u64,
     /// Publish to hand-over, ns; where the ring stamps.
-    latency: Option<GilCell<Histogram<u64>>>,
+    latency: Option<Latencies>,
     /// A slot of its own, for a consumer that does not gate.
     copy: GilCell<Box<[u64]>>,
     left: GilCell<bool>,
@@ -127,7 +127,7 @@ impl Reader {
                 .kinds
                 .as_ref()
                 .map_or(u64::MAX, |kinds| kinds.iter().fold(0, |set, kind| set | 1 << kind)),
-            latency: ring.slot.stamp.map(|_| GilCell::new(new_histogram())),
+            latency: ring.slot.stamp.map(|_| Latencies::default()),
             copy: GilCell::new(vec![0; if facts.gating { 0 } else { ring.slot.bytes.div_ceil(8) }].into_boxed_slice()),
             left: GilCell::new(false),
             name: facts.name.clone(),
@@ -148,7 +148,12 @@ impl Reader {
     /// How far it may read from `wanted` on.
     #[inline]
     pub fn poll(&self, wanted: i64) -> Result<Result<i64, Lapped>, Blocker> {
-        let barrier = self.barrier.get_mut();
+        self.poll_behind(self.barrier.get_mut(), wanted)
+    }
+
+    /// As [`Self::poll`], behind a copy of its barrier: for a thread that is not attached.
+    #[inline]
+    pub fn poll_behind(&self, barrier: &SequenceBarrier, wanted: i64) -> Result<Result<i64, Lapped>, Blocker> {
         if self.is_gating() {
             barrier.poll(wanted, self.max_batch).map(Ok)
         } else {
@@ -162,23 +167,30 @@ impl Reader {
         let begin = Instant::now();
         let deadline = timeout.and_then(|timeout| begin.checked_add(timeout));
         let barrier = self.barrier.get_mut().clone();
+        self.count_wait();
+        enter::wait(py, deadline, |until| self.wait_behind(&barrier, wanted, until))
+    }
+
+    /// Counts one wait.
+    pub fn count_wait(&self) {
         if let Seat::Member(consumer) = &self.seat {
             consumer.count_wait();
         }
-        let outcome = enter::wait(py, deadline, |until| {
-            let begin = Instant::now();
-            let mut readable = Readable {
-                reader: self,
-                barrier: &barrier,
-                wanted,
-            };
-            let outcome = wait(&self.ring.segment, self.strategy, &self.alert, until, &mut readable);
-            if let Seat::Member(consumer) = &self.seat {
-                consumer.count_blocked(begin.elapsed().as_nanos() as u64);
-            }
-            outcome
-        })?;
-        Ok(outcome)
+    }
+
+    /// As [`Self::wait`], behind a copy of its barrier: for a thread that is not attached. Counts the time alone.
+    pub fn wait_behind(&self, barrier: &SequenceBarrier, wanted: i64, deadline: Option<Instant>) -> Outcome<()> {
+        let begin = Instant::now();
+        let mut readable = Readable {
+            reader: self,
+            barrier,
+            wanted,
+        };
+        let outcome = wait(&self.ring.segment, self.strategy, &self.alert, deadline, &mut readable);
+        if let Seat::Member(consumer) = &self.seat {
+            consumer.count_blocked(begin.elapsed().as_nanos() as u64);
+        }
+        outcome
     }
 
     /// Whether it takes events of type `kind`.
@@ -210,7 +222,7 @@ impl Reader {
         let missed = (lapped.resume - wanted) as u64;
         match &self.seat {
             Seat::Member(consumer) => consumer.count_missed(missed),
-            Seat::Watcher(watcher) => watcher.missed.set(watcher.missed.get() + missed),
+            Seat::Watcher(watcher) => add(&watcher.missed, missed),
         }
         self.commit_quietly(lapped.resume - 1);
         lapped.resume
@@ -239,9 +251,7 @@ impl Reader {
         if let (Some(latency), Some(stamp)) = (&self.latency, self.ring.slot.stamp) {
             // SAFETY: the publish time is inside the slot.
             let published = unsafe { slot.add(stamp).cast::<i64>().read() };
-            latency
-                .get_mut()
-                .saturating_record(now.saturating_sub(published).max(0) as u64);
+            latency.record(now.saturating_sub(published).max(0) as u64);
         }
     }
 
@@ -256,12 +266,11 @@ impl Reader {
         if self.latency.is_some() { monotonic_ns() } else { 0 }
     }
 
-    /// (count, min, mean, p50, p90, p99, p99.9, max) in ns; None where the ring does not stamp.
+    /// (count, min, mean, percentiles, max) in ns; None where the ring does not stamp.
     pub fn latency(&self) -> Option<LatencyFacts> {
-        let latency = &*self.latency.as_ref()?.get_mut();
-        let at = |quantile| latency.value_at_quantile(quantile);
-        let quantiles = (at(0.5), at(0.9), at(0.99), at(0.999));
-        Some((latency.len(), latency.min(), latency.mean(), quantiles, latency.max()))
+        let summary = self.latency.as_ref()?.summary();
+        let percentiles = summary.percentiles.into();
+        Some((summary.count, summary.min, summary.mean, percentiles, summary.max))
     }
 
     /// Is done with everything up to `sequence`, and has objects cleared that all are done with.
@@ -275,7 +284,7 @@ impl Reader {
     pub fn sequence(&self) -> i64 {
         match &self.seat {
             Seat::Member(consumer) => consumer.sequence(),
-            Seat::Watcher(watcher) => watcher.sequence.get(),
+            Seat::Watcher(watcher) => watcher.sequence.load(Ordering::Relaxed),
         }
     }
 
@@ -306,7 +315,7 @@ impl Reader {
     pub fn count_batch(&self, events: u64) {
         match &self.seat {
             Seat::Member(consumer) => consumer.count_batch(events),
-            Seat::Watcher(watcher) => watcher.events.set(watcher.events.get() + events),
+            Seat::Watcher(watcher) => add(&watcher.events, events),
         }
     }
 
@@ -314,7 +323,7 @@ impl Reader {
     pub fn events(&self) -> u64 {
         match &self.seat {
             Seat::Member(consumer) => consumer.entry().counters.events.load(Ordering::Relaxed),
-            Seat::Watcher(watcher) => watcher.events.get(),
+            Seat::Watcher(watcher) => watcher.events.load(Ordering::Relaxed),
         }
     }
 
@@ -322,7 +331,7 @@ impl Reader {
     pub fn missed(&self) -> u64 {
         match &self.seat {
             Seat::Member(consumer) => consumer.entry().counters.missed.load(Ordering::Relaxed),
-            Seat::Watcher(watcher) => watcher.missed.get(),
+            Seat::Watcher(watcher) => watcher.missed.load(Ordering::Relaxed),
         }
     }
 
@@ -338,7 +347,7 @@ impl Reader {
     pub fn commit_quietly(&self, sequence: i64) {
         match &self.seat {
             Seat::Member(consumer) => consumer.commit(sequence),
-            Seat::Watcher(watcher) => watcher.sequence.set(sequence),
+            Seat::Watcher(watcher) => watcher.sequence.store(sequence, Ordering::Relaxed),
         }
     }
 
@@ -419,15 +428,15 @@ fn watcher(ring: &Ring, start: Start) -> Watcher {
         Start::Default | Start::Latest => cursor,
     };
     Watcher {
-        sequence: GilCell::new(sequence),
-        events: GilCell::new(0),
-        missed: GilCell::new(0),
+        sequence: AtomicI64::new(sequence),
+        events: AtomicU64::new(0),
+        missed: AtomicU64::new(0),
     }
 }
 
-fn new_histogram() -> Histogram<u64> {
-    // 1 ns to 18 minutes, three digits: about 200 KiB, allocated once.
-    Histogram::new_with_bounds(1, 1 << 40, 3).expect("the bounds are constants that fit")
+/// One thread writes: a load and a store are enough.
+fn add(counter: &AtomicU64, more: u64) {
+    counter.store(counter.load(Ordering::Relaxed) + more, Ordering::Relaxed);
 }
 
 /// Lets the clearing of objects gate the producers before the first consumer does.

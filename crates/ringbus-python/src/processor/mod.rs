@@ -5,14 +5,14 @@
 
 mod copies;
 mod events;
-mod hooks;
+pub mod hooks;
 mod run;
 mod runs;
 mod serial;
 mod share;
 
 pub use serial::run_serial;
-pub use share::Work;
+pub use share::{Work, fold};
 
 use crate::cell::GilCell;
 use crate::errors;
@@ -45,7 +45,7 @@ struct HandlerFacts<'py> {
 
 /// Whether a processor goes on.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Flow {
+pub enum Flow {
     Continue,
     Stop,
 }

@@ -28,6 +28,18 @@ impl Work {
     }
 }
 
+impl Work {
+    /// The last sequence that a worker has taken.
+    pub fn taken(&self) -> i64 {
+        self.0.load(Ordering::Acquire)
+    }
+
+    /// Takes the next sequence.
+    pub fn take(&self) -> i64 {
+        self.0.fetch_add(1, Ordering::AcqRel) + 1
+    }
+}
+
 /// Which events a worker handles.
 pub enum Share {
     /// All: no worker.
@@ -68,8 +80,8 @@ impl Processor {
             let sequence = mine.get().unwrap_or_else(|| {
                 // What lies before is another's, or done: this worker holds nothing up to there. Stored before
                 // the next one is taken, so that it gates all the time.
-                self.reader.commit_quietly(work.0.load(Ordering::Acquire));
-                work.0.fetch_add(1, Ordering::AcqRel) + 1
+                self.reader.commit_quietly(work.taken());
+                work.take()
             });
             if mine.get().is_none() {
                 mine.set(Some(sequence));
@@ -144,7 +156,7 @@ impl Processor {
 }
 
 /// FNV-1a.
-fn fold(bytes: &[u8]) -> u64 {
+pub fn fold(bytes: &[u8]) -> u64 {
     let hash = bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash: u64, byte| {
         (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3)
     });

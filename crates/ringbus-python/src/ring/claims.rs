@@ -199,7 +199,8 @@ impl Ring {
         }
     }
 
-    fn claim_timeout(&self, py: Python<'_>, count: i64, timeout: Option<f64>) -> PyErr {
+    /// The error of a claim that took too long.
+    pub fn claim_timeout(&self, py: Python<'_>, count: i64, timeout: Option<f64>) -> PyErr {
         let slots = if count == 1 { "slot" } else { "slots" };
         let what = format!("claiming {count} {slots} of {}", self.label);
         errors::error(py, "WaitTimeout", (what, timeout.unwrap_or(0.0), self.laggards()))

@@ -50,6 +50,8 @@ pub struct Ring {
     handling: GilCell<Vec<libc::pthread_t>>,
     /// What ends the waits of pollers when the ring closes.
     closing: GilCell<Vec<Alert>>,
+    /// What ends the sources that run, when the ring closes or fails.
+    sources: GilCell<Vec<Alert>>,
     state: AtomicU32,
     generation: u32,
     /// The process that made it.
@@ -88,6 +90,7 @@ impl Ring {
             orphans: GilCell::new(Vec::new()),
             handling: GilCell::new(Vec::new()),
             closing: GilCell::new(Vec::new()),
+            sources: GilCell::new(Vec::new()),
             state: AtomicU32::new(0),
             generation: fork::generation(),
             pid: std::process::id(),
@@ -175,9 +178,23 @@ impl Ring {
         self.closing.get_mut().retain(|known| known != alert);
     }
 
+    /// Has `alert` raised when the ring closes or fails.
+    pub fn add_source(&self, alert: &Alert) {
+        self.sources.get_mut().push(alert.clone());
+    }
+
+    /// Undoes [`Ring::add_source`].
+    pub fn remove_source(&self, alert: &Alert) {
+        self.sources.get_mut().retain(|known| known != alert);
+    }
+
     fn set_state(&self, bit: u32) {
         self.state.fetch_or(bit, Ordering::AcqRel);
         self.alert.raise(&self.segment);
+        self.sources
+            .get_mut()
+            .iter()
+            .for_each(|alert| alert.raise(&self.segment));
     }
 
     pub fn is_closed(&self) -> bool {

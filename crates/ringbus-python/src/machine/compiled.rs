@@ -1,0 +1,257 @@
+//! A compiled handler on one ring: a thread of Python that runs machine code.
+
+use super::code::{Machine, MachineFacts};
+use super::consume::{Consumption, Ended, NONE, Part};
+use crate::errors;
+use crate::processor::hooks::Hooks;
+use crate::processor::{Flow, Work};
+use crate::reader::{LatencyFacts, Reader, ReaderFacts};
+use crate::ring::{Ring, RingHandle};
+use pyo3::gc::{PyTraverseError, PyVisit};
+use pyo3::prelude::*;
+use ringbus_core::sync::AtomicI64;
+
+/// What Python says of the handler, beside what [`Hooks`] want to know.
+#[derive(FromPyObject)]
+struct HandlerFacts<'py> {
+    machine: MachineFacts<'py>,
+    /// What Python sees of its state.
+    state: Py<PyAny>,
+    /// (number, workers, key): the key is a field's name, or None.
+    worker: Option<(usize, usize, Option<String>)>,
+    /// What the workers without a key share.
+    work: Option<Py<Work>>,
+}
+
+/// One compiled handler on one ring.
+#[pyclass(frozen, weakref, module = "ringbus._core")]
+pub struct CompiledProcessor {
+    reader: Reader,
+    hooks: Hooks,
+    machine: Machine,
+    part: Part,
+    work: Option<Py<Work>>,
+    state: Py<PyAny>,
+}
+
+impl CompiledProcessor {
+    fn consumption(&self) -> Consumption<'_> {
+        Consumption {
+            reader: &self.reader,
+            machine: &self.machine,
+            part: &self.part,
+            work: self.work.as_ref().map(Py::get),
+            barrier: self.reader.barrier.get_mut().clone(),
+            timeout: self.hooks.timeout,
+        }
+    }
+
+    /// What has to be done when machine code returned. False: the run is over.
+    fn attend(&self, py: Python<'_>, work: &Consumption<'_>, ended: Ended) -> PyResult<bool> {
+        let flow = match ended {
+            Ended::Halted => Flow::Stop,
+            Ended::TimedOut => self.hooks.timed_out(py, work.wanted() - 1),
+            Ended::Died(index) => return Err(self.reader.died(py, index)),
+            Ended::Retired => {
+                self.reader.ring.check(py)?;
+                Flow::Continue
+            }
+            Ended::Failed(sequence, failure) => {
+                let error = self.machine.error(py, failure);
+                let flow = self.hooks.failed(py, error, sequence, self.event(py, sequence));
+                if flow == Flow::Continue {
+                    work.skip(sequence);
+                }
+                flow
+            }
+        };
+        Ok(flow == Flow::Continue)
+    }
+
+    /// A copy of the event that failed, for the policy.
+    fn event(&self, py: Python<'_>, sequence: i64) -> Option<Py<PyAny>> {
+        let slot = if self.reader.is_gating() {
+            self.reader.ring.segment.slot(sequence)
+        } else {
+            self.reader.copied()
+        };
+        self.reader.own_event(py, slot).ok()
+    }
+
+    fn run_until_halted(&self, py: Python<'_>) -> PyResult<()> {
+        let work = self.consumption();
+        while self.attend(py, &work, py.detach(|| work.run()))? {}
+        Ok(())
+    }
+}
+
+/// The part that a worker has, by its key.
+fn part(py: Python<'_>, ring: &Ring, worker: Option<&(usize, usize, Option<String>)>) -> PyResult<Part> {
+    match worker {
+        None => Ok(Part::All),
+        Some((_, _, None)) => Ok(Part::Free {
+            mine: AtomicI64::new(NONE),
+        }),
+        Some((number, workers, Some(key))) => {
+            let place = |schema: &crate::schema::SchemaInner| {
+                let field = schema
+                    .fields
+                    .iter()
+                    .find(|field| field.c_name.as_bytes() == key.as_bytes());
+                field.map_or((0, 0), |field| (field.offset, field.size))
+            };
+            let places: Vec<_> = ring.kinds.iter().map(|kind| place(&kind.schema)).collect();
+            if places.iter().all(|&(_, size)| size == 0) {
+                let fact = format!("key={key:?} is no field of {}", ring.label);
+                return Err(errors::error(py, "ConfigurationError", (fact, "name a field")));
+            }
+            Ok(Part::Key {
+                number: *number as u64,
+                workers: *workers as u64,
+                places,
+            })
+        }
+    }
+}
+
+#[pymethods]
+impl CompiledProcessor {
+    #[new]
+    fn new(
+        py: Python<'_>,
+        ring: Py<RingHandle>,
+        reader: ReaderFacts<'_>,
+        handler: &Bound<'_, PyAny>,
+    ) -> PyResult<Self> {
+        let hooks = Hooks::of(handler)?;
+        let facts: HandlerFacts<'_> = handler.extract()?;
+        let part = part(py, &ring.get().ring, facts.worker.as_ref())?;
+        let machine = Machine::new(facts.machine, ring.get().ring.kinds.len())?;
+        Ok(Self {
+            reader: Reader::join(py, ring, &reader)?,
+            hooks,
+            machine,
+            part,
+            work: facts.work,
+            state: facts.state,
+        })
+    }
+
+    /// Its entry in the registry.
+    #[getter]
+    fn index(&self) -> usize {
+        self.reader.index()
+    }
+
+    #[getter]
+    fn name(&self) -> &str {
+        &self.reader.name
+    }
+
+    /// The last sequence it is done with.
+    #[getter]
+    fn sequence(&self) -> i64 {
+        self.reader.sequence()
+    }
+
+    /// Events it was lapped by.
+    #[getter]
+    fn missed(&self) -> u64 {
+        self.reader.missed()
+    }
+
+    /// Events handed to the machine code.
+    #[getter]
+    fn events(&self) -> u64 {
+        self.reader.events()
+    }
+
+    /// What its code works on; may be read while it runs.
+    #[getter]
+    fn state(&self, py: Python<'_>) -> Py<PyAny> {
+        self.state.clone_ref(py)
+    }
+
+    /// Whether it has left the ring.
+    #[getter]
+    fn left(&self) -> bool {
+        self.reader.has_left()
+    }
+
+    /// Follows the consumers in `entries`, a bit each; 0 is the cursor.
+    fn depend_on(&self, entries: u64) {
+        self.reader.depend_on(entries);
+    }
+
+    /// Refuses: machine code has no hand free for this.
+    fn release(&self, py: Python<'_>, sequence: i64) -> PyResult<()> {
+        let fact = format!(
+            "consumer {:?} is compiled and cannot release sequence {sequence}",
+            self.reader.name
+        );
+        Err(errors::error(
+            py,
+            "ClaimError",
+            (fact, "give it max_batch= to be done sooner"),
+        ))
+    }
+
+    /// Ends `run`, as soon as the event in hand is done.
+    fn halt(&self) {
+        self.reader.alert.raise(&self.reader.ring.segment);
+    }
+
+    /// Calls `on_start`, runs the machine code until it is halted or fails, and calls `on_shutdown`.
+    fn run(&self, py: Python<'_>) -> PyResult<()> {
+        self.reader.ring.check_fork(py)?;
+        let result = if self.begin(py) {
+            self.run_until_halted(py)
+        } else {
+            Ok(())
+        };
+        self.end(py);
+        result
+    }
+
+    /// Calls `on_start` the first time.
+    fn begin(&self, py: Python<'_>) -> bool {
+        self.hooks.start(py, self.reader.sequence()) == Flow::Continue
+    }
+
+    /// Calls `on_shutdown`, once, if `on_start` was called.
+    fn end(&self, py: Python<'_>) {
+        self.hooks.shutdown(py, self.reader.sequence());
+    }
+
+    /// Handles what is there now. The sequences done; None when its policy said stop.
+    fn step(&self, py: Python<'_>) -> PyResult<Option<i64>> {
+        self.reader.ring.check_fork(py)?;
+        let work = self.consumption();
+        match py.detach(|| work.step()) {
+            Ok(done) => Ok(Some(done)),
+            Err(ended) => Ok(self.attend(py, &work, ended)?.then_some(1)),
+        }
+    }
+
+    /// Leaves the ring: producers do not wait for it any more.
+    fn leave(&self, py: Python<'_>) -> PyResult<()> {
+        self.reader.leave(py)
+    }
+
+    /// Leaves the ring though others depend on it: they are told once they have handled what it was done with.
+    fn part(&self, py: Python<'_>) -> PyResult<()> {
+        self.reader.part(py)
+    }
+
+    /// (count, min, mean, (p50, p90, p99, p99.9), max) of the latency in ns; None where nothing is stamped.
+    fn latency(&self) -> Option<LatencyFacts> {
+        self.reader.latency()
+    }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(&self.reader.handle)?;
+        visit.call(&self.state)?;
+        self.machine.traverse(&visit)?;
+        self.hooks.traverse(&visit)
+    }
+}

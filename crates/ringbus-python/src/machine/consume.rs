@@ -1,0 +1,371 @@
+//! The loop of a compiled handler: wait, look, run machine code, commit. It holds no GIL, allocates nothing and takes
+//! no lock.
+//!
+//! Source: LMAX Disruptor 4.0, `BatchEventProcessor` and `WorkProcessor`.
+
+use super::code::{Events, Failure, Machine, Stop};
+use crate::processor::{Work, fold};
+use crate::reader::Reader;
+use crate::ring::Ring;
+use ringbus_core::sync::{AtomicI64, Ordering, spin_hint};
+use ringbus_core::{Outcome, SequenceBarrier};
+use std::time::{Duration, Instant};
+
+/// Looks before a wait counts as one.
+const SPINS: u32 = 32;
+/// Events that a worker takes before it looks at its alert.
+const MOST_WORK: i64 = 1024;
+/// The worker has nothing in hand.
+pub const NONE: i64 = i64::MIN;
+
+/// Which events it handles.
+pub enum Part {
+    /// All: no worker.
+    All,
+    /// Those whose key falls to it; the place of the key's bytes for each event type.
+    Key {
+        number: u64,
+        workers: u64,
+        places: Vec<(usize, usize)>,
+    },
+    /// Whatever no other worker has taken, and the sequence it has in hand.
+    Free { mine: AtomicI64 },
+}
+
+/// How a run ended.
+pub enum Ended {
+    /// The alert was raised.
+    Halted,
+    /// Nothing came for the time-out.
+    TimedOut,
+    /// The consumer at this entry, which it follows, has died.
+    Died(usize),
+    /// The ring is gone.
+    Retired,
+    /// The machine code failed at the sequence.
+    Failed(i64, Failure),
+}
+
+/// A compiled handler's way through a ring.
+pub struct Consumption<'a> {
+    pub reader: &'a Reader,
+    pub machine: &'a Machine,
+    pub part: &'a Part,
+    pub work: Option<&'a Work>,
+    pub barrier: SequenceBarrier,
+    pub timeout: Option<Duration>,
+}
+
+/// Events handled, and why it stopped: at the event after `done`.
+struct Stopped {
+    events: u64,
+    done: i64,
+    why: Stop,
+}
+
+/// Events handled.
+type Handled = Result<u64, Stopped>;
+
+impl Consumption<'_> {
+    fn ring(&self) -> &Ring {
+        &self.reader.ring
+    }
+
+    /// Handles what comes until something else has to be done.
+    pub fn run(&self) -> Ended {
+        loop {
+            if self.reader.alert.is_raised() {
+                return Ended::Halted;
+            }
+            match self.step() {
+                Ok(0) => {
+                    if let Some(ended) = self.wait() {
+                        return ended;
+                    }
+                }
+                Ok(_) => {}
+                Err(ended) => return ended,
+            }
+        }
+    }
+
+    /// Handles what is readable now: the sequences it is done with.
+    pub fn step(&self) -> Result<i64, Ended> {
+        if let (Part::Free { mine }, Some(work)) = (self.part, self.work) {
+            return self.share(work, mine);
+        }
+        let first = self.reader.sequence() + 1;
+        match self.reader.poll_behind(&self.barrier, first) {
+            Err(_) => Ok(0),
+            Ok(Err(lapped)) => Ok(self.reader.lapped(first, lapped) - first),
+            Ok(Ok(last)) => {
+                self.handle(first, last)?;
+                Ok(self.reader.sequence() + 1 - first)
+            }
+        }
+    }
+
+    /// The sequence it waits for.
+    pub fn wanted(&self) -> i64 {
+        match self.part {
+            Part::Free { mine } if mine.load(Ordering::Relaxed) != NONE => mine.load(Ordering::Relaxed),
+            _ => self.reader.sequence() + 1,
+        }
+    }
+
+    #[inline]
+    fn wait(&self) -> Option<Ended> {
+        let wanted = self.wanted();
+        for _ in 0..SPINS {
+            if self.reader.poll_behind(&self.barrier, wanted).is_ok() {
+                return None;
+            }
+            spin_hint();
+        }
+        self.wait_slowly(wanted)
+    }
+
+    #[cold]
+    fn wait_slowly(&self, wanted: i64) -> Option<Ended> {
+        let deadline = self.timeout.and_then(|timeout| Instant::now().checked_add(timeout));
+        self.reader.count_wait();
+        match self.reader.wait_behind(&self.barrier, wanted, deadline) {
+            Outcome::Ready(()) => None,
+            Outcome::TimedOut => Some(Ended::TimedOut),
+            Outcome::Died(index) => Some(Ended::Died(index)),
+            Outcome::Alerted if self.reader.alert.is_raised() => Some(Ended::Halted),
+            Outcome::Alerted => Some(Ended::Retired),
+        }
+    }
+
+    /// Handles `first..=last`, counts, and commits.
+    #[inline]
+    fn handle(&self, first: i64, last: i64) -> Result<(), Ended> {
+        let handled = if !self.reader.is_gating() {
+            self.handle_copies(first, last)
+        } else if self.is_plain() {
+            self.handle_all(first, last)
+        } else {
+            self.handle_runs(first, last)
+        };
+        match handled {
+            Ok(events) => {
+                self.count(events);
+                // One that was lapped meanwhile has gone on already.
+                self.reader.commit_quietly(last.max(self.reader.sequence()));
+                Ok(())
+            }
+            Err(stopped) => {
+                self.count(stopped.events);
+                self.reader.commit_quietly(stopped.done.max(self.reader.sequence()));
+                Err(ended(stopped))
+            }
+        }
+    }
+
+    fn count(&self, events: u64) {
+        if events > 0 {
+            self.reader.count_batch(events);
+        }
+    }
+
+    /// Whether every sequence is an event of one type that it takes.
+    #[inline]
+    fn is_plain(&self) -> bool {
+        self.ring().kinds.len() == 1
+            && matches!(self.part, Part::All)
+            && !self.ring().segment.has_pads()
+            && !self.reader.counts_latency()
+    }
+
+    /// Runs the code over `first..=last`, cut at the wrap alone.
+    #[inline]
+    fn handle_all(&self, first: i64, last: i64) -> Handled {
+        let mut low = first;
+        while low <= last {
+            let high = last.min(self.wrap(low));
+            self.run_code(0, low, high, high == last, (low - first) as u64)?;
+            low = high + 1;
+        }
+        Ok((last - first + 1) as u64)
+    }
+
+    /// The last sequence whose slot comes after that of `low` in memory.
+    #[inline]
+    fn wrap(&self, low: i64) -> i64 {
+        let segment = &self.ring().segment;
+        low + segment.capacity() - 1 - segment.index(low) as i64
+    }
+
+    /// Runs the code over `low..=high`, which lie in a row. `before` events of the batch are handled already.
+    #[inline(always)]
+    fn run_code(&self, kind: usize, low: i64, high: i64, ends_batch: bool, before: u64) -> Result<(), Stopped> {
+        let ring = self.ring();
+        let events = Events {
+            data: ring.event(low),
+            stride: ring.slot.bytes,
+            count: high - low + 1,
+            first: low,
+            ends_batch,
+        };
+        // SAFETY: the slots are published and gate until this batch is committed; this thread alone runs the code.
+        unsafe { self.machine.run(kind, &events, &self.reader.alert) }.map_err(|(done, why)| Stopped {
+            events: before + done as u64,
+            done: low + done - 1,
+            why,
+        })
+    }
+
+    /// Runs the code over what it takes of `first..=last`, cut at the wrap, at Pads, where the type changes, and where
+    /// another worker's events lie.
+    fn handle_runs(&self, first: i64, last: i64) -> Handled {
+        let end = (first..=last).rev().find(|&sequence| self.is_taken(sequence));
+        let Some(end) = end else { return Ok(0) };
+        let (mut next, mut events) = (first, 0);
+        while let Some(low) = (next..=end).find(|&sequence| self.is_taken(sequence)) {
+            let kind = self.kind(low);
+            let fits = |&sequence: &i64| self.kind(sequence) == kind && self.is_taken(sequence);
+            let most = end.min(self.wrap(low));
+            let high = (low + 1..=most).take_while(fits).last().unwrap_or(low);
+            self.count_latencies(low, high);
+            self.run_code(kind, low, high, high == end, events)?;
+            events += (high - low + 1) as u64;
+            next = high + 1;
+        }
+        Ok(events)
+    }
+
+    fn kind(&self, sequence: i64) -> usize {
+        self.ring().kind_at(self.ring().segment.slot(sequence))
+    }
+
+    fn count_latencies(&self, low: i64, high: i64) {
+        if self.reader.counts_latency() {
+            let now = self.reader.now();
+            (low..=high).for_each(|sequence| self.reader.count_latency(self.ring().segment.slot(sequence), now));
+        }
+    }
+
+    /// Whether the event at `sequence` is one, of a type it takes, and its part.
+    fn is_taken(&self, sequence: i64) -> bool {
+        let kind = self.kind(sequence);
+        if self.ring().segment.is_pad(sequence) || !self.takes(kind) {
+            return false;
+        }
+        match self.part {
+            Part::All | Part::Free { .. } => true,
+            Part::Key {
+                number,
+                workers,
+                places,
+            } => {
+                let (offset, size) = places[kind];
+                // SAFETY: the field is inside the event.
+                let bytes = unsafe { std::slice::from_raw_parts(self.ring().event(sequence).add(offset), size) };
+                fold(bytes) % workers == *number
+            }
+        }
+    }
+
+    fn takes(&self, kind: usize) -> bool {
+        self.reader.takes(kind) && self.machine.takes(kind)
+    }
+
+    /// For a consumer that does not gate: each event is copied first, so that none is torn.
+    fn handle_copies(&self, first: i64, last: i64) -> Handled {
+        let (ring, mut events) = (self.ring(), 0);
+        for sequence in first..=last {
+            if self.reader.alert.is_raised() {
+                return Err(Stopped {
+                    events,
+                    done: sequence - 1,
+                    why: Stop::Halted,
+                });
+            }
+            // Read before the copy is checked, so that both are of this lap.
+            let pad = ring.segment.is_pad(sequence);
+            let slot = match self.reader.copy_slot(sequence) {
+                Ok(slot) => slot,
+                Err(lapped) => {
+                    self.reader.lapped(sequence, lapped);
+                    return Ok(events);
+                }
+            };
+            let kind = ring.kind_at(slot);
+            if pad || !self.takes(kind) {
+                continue;
+            }
+            self.reader.count_latency(slot, self.reader.now());
+            self.run_copy(kind, slot, sequence, sequence == last)
+                .map_err(|why| Stopped {
+                    events,
+                    done: sequence - 1,
+                    why,
+                })?;
+            events += 1;
+        }
+        Ok(events)
+    }
+
+    fn run_copy(&self, kind: usize, slot: *mut u8, sequence: i64, ends_batch: bool) -> Result<(), Stop> {
+        let events = Events {
+            data: slot.wrapping_add(self.ring().slot.event),
+            stride: self.ring().slot.bytes,
+            count: 1,
+            first: sequence,
+            ends_batch,
+        };
+        // SAFETY: the copy is this consumer's own; this thread alone runs the code.
+        unsafe { self.machine.run(kind, &events, &self.reader.alert) }.map_err(|(_, why)| why)
+    }
+
+    /// Takes the next sequence that no other worker has, and handles it when it is there.
+    fn share(&self, work: &Work, mine: &AtomicI64) -> Result<i64, Ended> {
+        for done in 0..self.reader.max_batch.min(MOST_WORK) {
+            if self.reader.alert.is_raised() {
+                return Err(Ended::Halted);
+            }
+            let sequence = self.take(work, mine);
+            if self.reader.poll_behind(&self.barrier, sequence).is_err() {
+                return Ok(done);
+            }
+            match self.handle_runs(sequence, sequence) {
+                Ok(events) => self.count(events),
+                Err(stopped) => return Err(ended(stopped)),
+            }
+            mine.store(NONE, Ordering::Relaxed);
+        }
+        Ok(MOST_WORK)
+    }
+
+    fn take(&self, work: &Work, mine: &AtomicI64) -> i64 {
+        let held = mine.load(Ordering::Relaxed);
+        if held != NONE {
+            return held;
+        }
+        // What lies before is another's, or done: this worker holds nothing up to there. Stored before the next one is
+        // taken, so that it gates all the time.
+        self.reader.commit_quietly(work.taken());
+        let sequence = work.take();
+        mine.store(sequence, Ordering::Relaxed);
+        self.reader.commit_quietly(sequence - 1);
+        sequence
+    }
+
+    /// Goes on after the sequence at which it failed.
+    pub fn skip(&self, sequence: i64) {
+        self.reader.count_batch(1);
+        if let Part::Free { mine } = self.part {
+            mine.store(NONE, Ordering::Relaxed);
+        } else {
+            self.reader.commit_quietly(sequence);
+        }
+    }
+}
+
+fn ended(stopped: Stopped) -> Ended {
+    match stopped.why {
+        Stop::Failed(failure) => Ended::Failed(stopped.done + 1, failure),
+        Stop::Halted | Stop::Ended => Ended::Halted,
+    }
+}

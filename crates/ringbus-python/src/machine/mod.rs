@@ -1,0 +1,10 @@
+//! Handlers and sources that are machine code: their threads hold no GIL, and meet Python only when something fails.
+
+mod code;
+mod compiled;
+mod consume;
+mod produce;
+mod source;
+
+pub use compiled::CompiledProcessor;
+pub use source::Source;
