@@ -28,7 +28,7 @@ final class Catalogue {
     private static final List<Entry> ENTRIES = Stream.of(
         Stream.of(new Entry("harness", "harness", ALL, false)),
         entries(DISRUPTOR, List.of("1p1c"), ALL, true),
-        entries(DISRUPTOR, List.of("1p2c", "2p1c", "3p1c", "pipeline3", "diamond3"), SHARED_CORES, true),
+        entries(DISRUPTOR, List.of("1p2c", "1pnc", "2p1c", "3p1c", "pipeline3", "diamond3"), SHARED_CORES, true),
         entries(DISRUPTOR, List.of("pingpong", "paced"), ALL, false),
         entries(DISRUPTOR, List.of("16x16"), SHARED_CORES, false),
         entries(QUEUE, List.of("1p1c", "1p2c", "2p1c", "3p1c", "pipeline3", "diamond3", "pingpong", "paced", "16x16"),

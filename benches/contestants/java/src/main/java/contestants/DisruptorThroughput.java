@@ -27,16 +27,19 @@ final class DisruptorThroughput implements Contestant {
         var disruptor = new Disruptor<Event>(Event.ofBytes(options.size())::get, options.capacity(),
             DaemonThreadFactory.INSTANCE, producers == 1 ? ProducerType.SINGLE : ProducerType.MULTI,
             Waits.named(options.waiting()));
-        connect(disruptor, options.scenario());
+        connect(disruptor, options);
         return disruptor.start();
     }
 
-    private void connect(Disruptor<Event> disruptor, String scenario) {
-        switch (scenario) {
-            case "1p2c" -> disruptor.handleEventsWith(end(), end());
+    private void connect(Disruptor<Event> disruptor, Options options) {
+        switch (options.scenario()) {
             case "pipeline3" -> disruptor.handleEventsWith(Stages::first).then(Stages::second).then(end());
             case "diamond3" -> disruptor.handleEventsWith(Stages::first, Stages::beside).then(end());
-            default -> disruptor.handleEventsWith(end());
+            default -> {
+                for (int i = 0; i < options.consumers(); i++) {
+                    disruptor.handleEventsWith(end());
+                }
+            }
         }
     }
 

@@ -71,7 +71,12 @@ record Options(Map<String, String> given) {
     }
 
     int consumers() {
-        return scenario().equals("16x16") ? (int) number("consumers", 16) : 1;
+        return switch (scenario()) {
+            case "16x16" -> (int) number("consumers", 16);
+            case "1pnc" -> (int) number("consumers", 1);
+            case "1p2c" -> 2;
+            default -> 1;
+        };
     }
 
     private long number(String name, long otherwise) {
