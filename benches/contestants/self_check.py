@@ -14,11 +14,12 @@ from typing import Any
 EVENTS = 12_000
 RATE = 20_000
 SECONDS = 0.3
-SHAPES = ((64, 8192, 1), (128, 4096, 16), (64, 64, 1))
+SHAPES = ((64, 8192, 1), (128, 4096, 16), (64, 1024, 1))
 """Bytes of an event, slots, events of a claim. The last is for those who give their core away when they wait."""
 TWO_THREADS = frozenset({"harness", "1p1c", "pingpong"})
 """Who spins needs a core."""
-COPIES = {"1p2c": 2, "1p3c": 3, "1p4c": 4}
+COPIES = {"1p2c": 2, "1pnc": 3}
+"""Consumers that each see every event."""
 TIMED = frozenset({"pingpong", "paced", "16x16"})
 PACED = frozenset({"paced", "16x16"})
 
@@ -51,7 +52,8 @@ def _runs(entry: dict[str, Any]) -> Iterator[tuple[list[str], int]]:
             if batch > 1 and not entry["batches"]:
                 continue
             shape = ["--events", str(EVENTS), "--size", str(size), "--capacity", str(capacity), "--batch", str(batch)]
-            yield base + shape, COPIES.get(scenario, 1)
+            copies = COPIES.get(scenario, 1)
+            yield [*base, *shape, "--consumers", str(copies)], copies
 
 
 def _paced_runs(base: list[str], scenario: str) -> Iterator[tuple[list[str], int]]:

@@ -4,8 +4,9 @@
 #include <cstddef>
 #include <cstdint>
 
+// Aligned so that none lies across two cache lines that could hold it whole.
 template <std::size_t Words>
-struct Event {
+struct alignas(Words * 8 < 128 ? Words * 8 : 128) Event {
     std::uint64_t words[Words];
 };
 

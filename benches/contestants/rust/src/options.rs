@@ -59,6 +59,15 @@ impl Options {
         }
     }
 
+    /// How many consumers that each see every event the scenario's name asks for: `1p2c` has two, `1pnc` as many as
+    /// the command line says.
+    pub fn scenario_consumers(&self) -> usize {
+        match self.scenario.as_bytes() {
+            [_, b'p', count @ b'1'..=b'9', b'c'] => usize::from(count - b'0'),
+            _ => self.consumers,
+        }
+    }
+
     fn set(&mut self, name: &str, value: String) -> Result<(), Refusal> {
         match name {
             "--scenario" => self.scenario = value,

@@ -14,8 +14,7 @@ pub const NAME: &str = "disruptor-4.4.0";
 pub const SCENARIOS: &[&str] = &[
     "1p1c",
     "1p2c",
-    "1p3c",
-    "1p4c",
+    "1pnc",
     "2p1c",
     "3p1c",
     "pipeline3",

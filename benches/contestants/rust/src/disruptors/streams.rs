@@ -51,9 +51,9 @@ impl<Y: Way> OfSize for Stream<'_, Y> {
 
     fn run<const W: usize, A: Line>(self) -> Outcome {
         let options = self.0;
-        match (options.scenario_producers(), options.scenario.as_bytes()[2]) {
-            (1, b'1') => one::<W, A, Y>(options),
-            (1, consumers) => several_consumers::<W, A, Y>(options, usize::from(consumers - b'0')),
+        match (options.scenario_producers(), options.scenario_consumers()) {
+            (1, 1) => one::<W, A, Y>(options),
+            (1, consumers) => several_consumers::<W, A, Y>(options, consumers),
             (producers, _) => several_producers::<W, A, Y>(options, producers),
         }
     }

@@ -33,7 +33,7 @@ impl<P: Pipe> OfSize for Alone<'_, P> {
         match options.scenario.as_str() {
             "pipeline3" => pipeline::<W, A, P>(options),
             "diamond3" => diamond::<W, A, P>(options),
-            scenario => fan_out::<W, A, P>(options, usize::from(scenario.as_bytes()[2] - b'0')),
+            _ => fan_out::<W, A, P>(options, options.scenario_consumers()),
         }
     }
 }

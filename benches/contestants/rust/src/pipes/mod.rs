@@ -16,8 +16,7 @@ pub const CROSSBEAM: &str = "crossbeam-0.5.17";
 pub const CROSSBEAM_SCENARIOS: &[&str] = &[
     "1p1c",
     "1p2c",
-    "1p3c",
-    "1p4c",
+    "1pnc",
     "2p1c",
     "3p1c",
     "pipeline3",
@@ -28,16 +27,7 @@ pub const CROSSBEAM_SCENARIOS: &[&str] = &[
 ];
 
 pub const RTRB: &str = "rtrb-0.4.1";
-pub const RTRB_SCENARIOS: &[&str] = &[
-    "1p1c",
-    "1p2c",
-    "1p3c",
-    "1p4c",
-    "pipeline3",
-    "diamond3",
-    "pingpong",
-    "paced",
-];
+pub const RTRB_SCENARIOS: &[&str] = &["1p1c", "1p2c", "1pnc", "pipeline3", "diamond3", "pingpong", "paced"];
 
 /// A kind of queue, and how its ends wait.
 pub trait Pipe: 'static {
