@@ -9,7 +9,10 @@ type entry struct {
 	Batches    bool     `json:"batches"`
 }
 
-var block = []string{"block"}
+var (
+	block = []string{"block"}
+	spin  = []string{"spin", "yield"}
+)
 
 var entries = []entry{
 	{"harness", "harness", []string{"spin", "yield", "block"}, false},
@@ -22,6 +25,12 @@ var entries = []entry{
 	{"channel", "pingpong", block, false},
 	{"channel", "paced", block, false},
 	{"channel", "16x16", block, false},
+	{disruptorName, "1p1c", spin, true},
+	{disruptorName, "1p2c", spin, true},
+	{disruptorName, "1pnc", spin, true},
+	{disruptorName, "pipeline3", spin, true},
+	{disruptorName, "diamond3", spin, true},
+	{disruptorName, "pingpong", spin, false},
 }
 
 func list() string {
@@ -78,6 +87,12 @@ func ofSize(asked options) func(options) result {
 }
 
 func scenario[E event](asked options) result {
+	if asked.contestant == disruptorName {
+		if asked.scenario == "pingpong" {
+			return disruptorPingPong[E](asked)
+		}
+		return disruptorThroughput[E](asked)
+	}
 	switch asked.scenario {
 	case "harness":
 		return harness[E](asked)

@@ -1,5 +1,5 @@
-// Go's buffered channel, in each scenario of the suite: one measure in a fresh process, one line of JSON. The two Go
-// ports of the Disruptor that we know are not on the module proxy, so they do not take part.
+// Go's buffered channel, in each scenario of the suite, and a Go port of the Disruptor (one writer) where it has one
+// writer: one measure in a fresh process, one line of JSON. The best known port, smarty's, is not on the module proxy.
 package main
 
 import (

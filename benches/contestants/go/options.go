@@ -4,9 +4,10 @@ import "flag"
 
 // What the command line asks for.
 type options struct {
-	scenario, contestant, wait, mode             string
-	events, size, capacity, producers, consumers int
-	rate, seconds, warmup                        float64
+	scenario, contestant, wait, mode string
+	events, size, capacity, batch    int
+	producers, consumers             int
+	rate, seconds, warmup            float64
 }
 
 func parse(arguments []string) options {
@@ -24,18 +25,21 @@ func parse(arguments []string) options {
 	flags.Float64Var(&asked.rate, "rate", 100_000, "events a second, of all producers")
 	flags.Float64Var(&asked.seconds, "seconds", 5, "")
 	flags.Float64Var(&asked.warmup, "warmup", 1, "")
-	flags.Int("batch", 1, "a channel has no batches")
+	flags.IntVar(&asked.batch, "batch", 1, "events that a ring claims at once; a channel has no batches")
 	flags.Parse(arguments)
 	asked.setSides()
 	return asked
 }
 
-// Only 16x16 takes the number of threads from the command line.
+// Only 16x16 and 1pnc take numbers of threads from the command line.
 func (asked *options) setSides() {
 	if asked.scenario == "16x16" {
 		return
 	}
-	asked.producers, asked.consumers = 1, 1
+	asked.producers = 1
+	if asked.scenario != "1pnc" {
+		asked.consumers = 1
+	}
 	switch asked.scenario {
 	case "1p2c":
 		asked.consumers = 2
