@@ -171,10 +171,10 @@ bench-page: build ## make docs/benchmarks.md and its pictures again, from the la
 	$(BIN)/python benches/bench.py page $(ARGS)
 
 bench-quick: build ## the bars of calls in one process, in about two minutes
-	$(BIN)/python benches/run.py --quick
+	$(BIN)/python benches/calls/run.py --quick $(ARGS)
 
 bench-processes: build ## the bars of rings between processes, against multiprocessing
-	$(BIN)/python benches/processes.py
+	$(BIN)/python benches/calls/run.py processes $(ARGS)
 
 docs: $(VENV)/.docs ## build the documentation into site/, each warning an error
 	$(BIN)/zensical build --clean --strict

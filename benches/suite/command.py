@@ -10,7 +10,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from suite import bars, check, contestants, garbage, record, runner, scenarios, tables
+from suite import bars, check, contestants, garbage, machine, record, runner, scenarios, tables
 from suite.page import write_page
 from suite.record import Record
 
@@ -63,8 +63,8 @@ def _measure(options: argparse.Namespace) -> int:
     begin = time.monotonic()
     programs, missing = contestants.programs()
     sides, silent = contestants.assemble(programs)
-    machine: dict[str, Any] = {**record.machine(), "load_before": record.load()}
-    _say(tables.machine_line(machine))
+    where: dict[str, Any] = {**machine.facts(), "load_before": machine.load()}
+    _say(f"{machine.in_words(where)}; load {where['load_before']}")
     for word in (*missing, *silent):
         _say(f"  {word}")
     data: dict[str, Any] = {
@@ -72,7 +72,7 @@ def _measure(options: argparse.Namespace) -> int:
         "day": datetime.datetime.now(tz=datetime.UTC).date().isoformat(),
         "quick": options.quick,
         "runs": effort.runs,
-        "machine": machine,
+        "machine": where,
         "missing": [*missing, *silent],
         "scenarios": [],
     }
@@ -84,7 +84,7 @@ def _measure(options: argparse.Namespace) -> int:
         _say(tables.text(result, scenario.id))
     if options.only is None:
         data["garbage"] = garbage.count(options.quick, _say)
-    machine["load_after"] = record.load()
+    where["load_after"] = machine.load()
     data["minutes"] = round((time.monotonic() - begin) / 60, 1)
     return _finish(result, options.out)
 
@@ -97,8 +97,8 @@ def _finish(result: Record, out: Path) -> int:
     for verdict in verdicts:
         _say(f"  {verdict.word:<6}  {verdict.text}: {verdict.measured} (bar: {verdict.wanted})")
     met = sum(verdict.met is True for verdict in verdicts)
-    machine = result.data["machine"]
-    _say(f"{met} of {len(verdicts)} bars met; load {machine['load_after']}; {result.data['minutes']} minutes; {out}")
+    after = result.data["machine"]["load_after"]
+    _say(f"{met} of {len(verdicts)} bars met; load {after}; {result.data['minutes']} minutes; {out}")
     wrong = result.wrong()
     for row in wrong:
         _say(f"WRONG: {row.scenario}: {row.label}: {row.facts['word']}")

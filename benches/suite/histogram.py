@@ -69,7 +69,7 @@ class Histogram:
         Raises:
             ValueError: the histogram is empty.
         """
-        wanted, seen = self.total * percent / 100, 0
+        wanted, seen = round(self.total * percent / 100, 6), 0
         for value, count in self.buckets():
             seen += count
             if seen >= wanted:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from string import Template
 
-from suite import bars, plots, scenarios, tables
+from suite import bars, machine, plots, scenarios, tables
 from suite.contestants import BENCHES
 from suite.record import Record, Row
 
@@ -49,8 +49,8 @@ def _how(record: Record) -> str:
 
 
 def _machine(record: Record) -> Iterator[str]:
-    machine = record.data["machine"]
-    yield f"- {tables.machine_line(machine)}, after {machine['load_after']}"
+    found = record.data["machine"]
+    yield f"- {machine.in_words(found)}; load {found['load_before']} before, {found['load_after']} after"
     for word in record.data["missing"]:
         yield f"- {word}"
     runtimes = {

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from suite.record import Record, Row
 
@@ -11,21 +10,6 @@ Cells = tuple[str, ...]
 
 _PERCENTILES = ("p50", "p99", "p99.9", "p100")
 _REFERENCE = "another system, measured on another machine"
-
-
-def machine_line(machine: dict[str, Any]) -> str:
-    """Where it was measured, in one line."""
-    caches = ", ".join(f"{level} {size}" for level, size in machine["caches"].items())
-    facts = (
-        f"{machine['cores']} cores of {machine['processor']} ({caches})",
-        machine["memory"],
-        machine["system"],
-        machine["python"],
-        f"numpy {machine['numpy']}",
-        f"ringbus {machine['ringbus']}",
-        f"load before {machine['load_before']}",
-    )
-    return ", ".join(facts)
 
 
 def text(record: Record, scenario: str) -> str:

@@ -1,7 +1,8 @@
 """Ctrl-C ends every wait with KeyboardInterrupt, and afterwards there is no hole: the ring goes on.
 
 Each wait is entered by the main thread of a process of its own. A second thread sends SIGINT once the main thread is
-seen to be inside the wait. How quickly that is answered is measured by benches/ctrl_c.py; here it is bounded widely.
+seen to be inside the wait. How quickly that is answered is measured by benches/calls/ctrl_c.py; here it is
+bounded widely.
 """
 
 from __future__ import annotations

@@ -12,6 +12,7 @@ from carriers import Carrier, MakeCarrier
 from crew import Member, hear_all
 from options import Answer, Options, Run
 from payloads import BYTES, PAYLOADS
+
 from suite.histogram import Histogram
 
 _BALL = struct.Struct("<qq48x")

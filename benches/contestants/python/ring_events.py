@@ -13,9 +13,9 @@ import payloads
 from crew import Member, hear_all, tell_all
 from options import Answer, Entry, Options, Run
 from payloads import COLUMNS, QUANTITY, ROWS, SYMBOL
-from suite.histogram import Histogram
 
 import ringbus
+from suite.histogram import Histogram
 
 WAITS = {"spin": "busy_spin", "yield": "yielding", "block": "blocking"}
 

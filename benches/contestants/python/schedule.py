@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 from options import Answer, Options
+
 from suite.histogram import Histogram
 
 PAYLOAD = bytes(112)

@@ -189,7 +189,7 @@ def measure(runs: int, rng: random.Random) -> dict[str, list[float]]:
 
 def main() -> int:
     """Measure and print."""
-    parser = argparse.ArgumentParser(prog="benches/ctrl_c.py", description=__doc__)
+    parser = argparse.ArgumentParser(prog="benches/calls/ctrl_c.py", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="6 runs of each wait in place of 25")
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(1 << 32))
     options = parser.parse_args()

@@ -1,25 +1,15 @@
-"""Measures shared rings against what `multiprocessing` has, and says for each bar whether it is met.
+"""Rings between processes against what `multiprocessing` has: the bars of shared rings.
 
-Every ratio is between two sides of one run, taken in turn. Where more processes take part than there are cores, the
-table says so, and both sides wait by blocking.
+Where more processes take part than there are cores, the table says so, and both sides wait by blocking.
 """
 
 from __future__ import annotations
 
-import argparse
-import json
 import os
-import sys
-import time
-from collections.abc import Callable
-from pathlib import Path
 
-import machine
 import ours.processes as ring
 import peers.processes as peer
-from events import WrongResultError
-from measure import ROUNDS, Bar, Table, compare
-from report import print_summary, print_table, record
+from measure import Bar, Table, compare
 
 RATE = 100_000
 QUEUE = "multiprocessing.Queue"
@@ -74,45 +64,3 @@ def latency(quick: bool) -> Table:
     bars = [Bar("ring, blocking", QUEUE, 1), Bar("ring, blocking", "multiprocessing.Pipe", 1)]
     note = f"the row's time is the P99 from when an event was due, at {RATE:,}/s; no coordinated omission"
     return compare("P99 of one-way latency, 2 processes", note, sides, bars, 50_000 if quick else 200_000)
-
-
-SCENARIOS: dict[str, Callable[[bool], Table]] = {
-    "streams": streams,
-    "fan_out": fan_out,
-    "batches": batches,
-    "several": several,
-    "latency": latency,
-}
-
-
-def main() -> int:
-    """Run what was asked for."""
-    parser = argparse.ArgumentParser(prog="benches/processes.py", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="fewer events")
-    parser.add_argument("--check", action="store_true", help="exit with 1 when a bar is missed")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write a record of the run")
-    parser.add_argument("--only", action="append", choices=list(SCENARIOS), help="this scenario only; may be repeated")
-    options = parser.parse_args()
-    before, begin, facts = machine.load(), time.monotonic(), machine.facts()
-    print(", ".join(f"{name} {value}" for name, value in facts.items()))
-    print(f"load {before}; median of {ROUNDS} rounds, the sides in turn; each side's result is checked")
-    tables: list[Table] = []
-    try:
-        for name in options.only or SCENARIOS:
-            tables.append(SCENARIOS[name](options.quick))
-            print_table(tables[-1])
-            sys.stdout.flush()
-    except WrongResultError as error:
-        print(f"WRONG: {error}", file=sys.stderr)
-        return 2
-    print_summary(tables)
-    print(f"load {machine.load()}; {time.monotonic() - begin:.0f} s")
-    if options.json is not None:
-        written = json.dumps(record(tables, facts, (before, machine.load())), indent=2)
-        options.json.write_text(f"{written}\n", encoding="utf-8")
-    missed = any(not verdict.met for table in tables for verdict in table.verdicts)
-    return 1 if missed and options.check else 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
