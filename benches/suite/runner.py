@@ -25,6 +25,7 @@ class Effort:
         pilot: the most events of the run that only says how many the others shall have.
         seconds: the longest that events are sent at a rate; None as the scenario says.
         warmup: the longest before that; None as the scenario says.
+        only_pilot: whether the first short run is all there is.
     """
 
     runs: int = 5
@@ -32,11 +33,12 @@ class Effort:
     pilot: int = 1_000_000
     seconds: float | None = None
     warmup: float | None = None
+    only_pilot: bool = False
 
     @classmethod
     def quick(cls) -> Effort:
         """For a look: one process a side."""
-        return cls(runs=1, target=0.05, pilot=200_000, seconds=3.0, warmup=0.5)
+        return cls(runs=1, pilot=500_000, seconds=3.0, warmup=0.5, only_pilot=True)
 
 
 @dataclass(slots=True)
@@ -72,11 +74,11 @@ def measure(scenario: Scenario, sides: Sequence[Contestant], effort: Effort, say
     for side in taking_part:
         _pilot(scenario, side, effort)
         say(f"    {side.contestant.language} {side.contestant.name}: {_pilot_word(side)}")
-    runs = scenario.runs or effort.runs
-    for turn in range(min(runs, effort.runs)):
+    runs = min(scenario.runs or effort.runs, effort.runs)
+    for turn in range(runs):
         first = turn % max(len(taking_part), 1)
         for side in taking_part[first:] + taking_part[:first]:
-            if side.trouble is None:
+            if side.trouble is None and len(side.outcomes) < runs:
                 side.outcomes.append(_run(scenario, side))
     rows += [side.row() for side in taking_part]
     return {"id": scenario.id, "title": scenario.title, "note": scenario.note, "unit": scenario.unit, "rows": rows}
@@ -117,7 +119,7 @@ def _pilot(scenario: Scenario, side: Side, effort: Effort) -> None:
     least = min(scenario.pilot, effort.pilot)
     side.events = _multiple(least, unit)
     outcome = _run(scenario, side)
-    if outcome.status != "ok":
+    if outcome.status != "ok" or effort.only_pilot:
         side.outcomes.append(outcome)
         return
     wanted = effort.target * 1e9 / max(outcome.ns, 0.1)
