@@ -4,8 +4,7 @@ use crate::failure::{Code, Failure, answer};
 use crate::fork;
 use crate::handle::{self, Handle, Kind};
 use crate::options::{self, AttachOptions, Info, Slots};
-use ringbus_core::sync::store_load_barrier;
-use ringbus_core::{Alert, ProducerKind, Segment, registry, residents};
+use ringbus_core::{Alert, ProducerKind, Segment, inspect, registry, residents};
 use std::ffi::{CString, c_char};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -106,10 +105,7 @@ impl Ring {
     }
 
     fn remaining_capacity(&self) -> i64 {
-        let claimed = registry::cursor(&self.segment);
-        store_load_barrier();
-        let (gate, _) = self.segment.minimum_gate(claimed);
-        (self.segment.capacity() - (claimed - gate)).max(0)
+        inspect::remaining_capacity(&self.segment).max(0)
     }
 }
 
@@ -133,10 +129,9 @@ pub fn alerted(segment: &Segment, name: &str) -> Failure {
 
 /// A claim that did not get its slots in time: who holds it up.
 pub fn claim_timed_out(segment: &Segment, name: &str, count: i64, timeout_ns: i64) -> Failure {
-    let slowest = residents::slowest(segment);
-    let names: Vec<String> = slowest
-        .iter()
-        .map(|&index| residents::describe(segment, index))
+    let names: Vec<String> = inspect::laggards(segment)
+        .into_iter()
+        .map(|index| residents::describe(segment, index))
         .collect();
     let who = if names.is_empty() {
         "a claim that is not published".to_owned()

@@ -9,11 +9,14 @@ pub mod consumer;
 pub mod crash;
 pub mod error;
 pub mod futex;
+#[cfg(not(loom))]
+pub mod inspect;
 pub mod latency;
 pub mod layout;
 pub mod planted;
 pub mod recovery;
 pub mod registry;
+#[cfg(not(loom))]
 pub mod residents;
 pub mod segment;
 pub mod sequence;

@@ -9,7 +9,7 @@
 use crate::crash::crash_point;
 use crate::layout::{Intent, MAX_CONSUMERS, ProducerKind};
 use crate::planted::{self, Twin};
-use crate::registry::{self, DEAD, DURABLE, FREE, HELD, LIVE};
+use crate::registry::{self, DEAD, DURABLE, FREE, LIVE};
 use crate::segment::{Blocker, Segment, consumer_byte, producer_byte};
 use crate::sequence::sane;
 use crate::sync::{Ordering, store_load_barrier};
@@ -22,6 +22,16 @@ pub fn look(segment: &Segment, blocker: Blocker) -> bool {
         Blocker::Consumer(index) => recover_consumer(segment, index),
         Blocker::Cursor => recover_producers(segment),
     }
+}
+
+/// Does what the dead cannot do any more, all of it.
+///
+/// Returns whether anything was done.
+pub fn recover(segment: &Segment) -> bool {
+    let consumers = (0..MAX_CONSUMERS)
+        .filter(|&index| recover_consumer(segment, index))
+        .count();
+    recover_producers(segment) || consumers > 0
 }
 
 /// Whether the consumer at `index` has died and was let go.
@@ -272,9 +282,4 @@ fn covers(intent: &Intent, sequence: i64) -> bool {
         return true;
     }
     low != 0 && low <= sequence + 1 && sequence < high
-}
-
-/// The entries that are held for consumers that have not come.
-pub fn is_held_open(segment: &Segment, index: usize) -> bool {
-    segment.consumer(index).identity.state.load(Ordering::Acquire) == HELD
 }

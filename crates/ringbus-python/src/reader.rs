@@ -8,7 +8,6 @@ use crate::waits::{self, WaitFacts};
 use crate::{enter, errors};
 use pyo3::prelude::*;
 use ringbus_core::consumer::{Lapped, poll_unless_lapped};
-use ringbus_core::sequence::sane;
 use ringbus_core::sync::{AtomicI64, AtomicU64, Ordering};
 use ringbus_core::wait::{Condition, wait};
 use ringbus_core::{
@@ -421,14 +420,8 @@ const WATCHING: WaitStrategy = WaitStrategy::Sleeping {
 };
 
 fn watcher(ring: &Ring, start: Start) -> Watcher {
-    let cursor = registry::cursor(&ring.segment);
-    let sequence = match start {
-        Start::At(sequence) => sane(sequence.saturating_sub(1)),
-        Start::Oldest => (cursor - ring.segment.capacity()).max(ring.segment.before_start()),
-        Start::Default | Start::Latest => cursor,
-    };
     Watcher {
-        sequence: AtomicI64::new(sequence),
+        sequence: AtomicI64::new(start.of_watcher(&ring.segment)),
         events: AtomicU64::new(0),
         missed: AtomicU64::new(0),
     }

@@ -1,9 +1,13 @@
 //! Consumers: a managed loop, the caller's loop, and a reader that nobody waits for.
 
+mod behind;
 mod lapped;
 mod poller;
 mod processor;
+mod work;
 
+pub use behind::Behind;
 pub use lapped::{Lapped, poll_unless_lapped, read_unless_lapped};
 pub use poller::{EventPoller, Polled};
 pub use processor::{EventHandler, EventProcessor};
+pub use work::{WorkSequence, worker_of};

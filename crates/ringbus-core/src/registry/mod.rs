@@ -75,6 +75,18 @@ pub enum Start {
     At(i64),
 }
 
+impl Start {
+    /// The sequence before the one where a watcher begins, who has no entry and for whom nothing is held.
+    pub fn of_watcher(self, segment: &Segment) -> i64 {
+        let cursor = cursor(segment);
+        match self {
+            Self::At(sequence) => sane(sequence.saturating_sub(1)),
+            Self::Oldest => (cursor - segment.capacity()).max(segment.before_start()),
+            Self::Default | Self::Latest => cursor,
+        }
+    }
+}
+
 /// One consumer's place in the registry.
 #[derive(Clone)]
 pub struct Consumer {

@@ -31,6 +31,18 @@ pub trait Sequencer {
     /// Who has to move before they are free.
     fn poll_claim(&mut self, count: i64) -> Result<i64, Blocker>;
 
+    /// Claims what is free of `most` slots: the half of them, the quarter and so on. The highest sequence and how many.
+    fn poll_claim_part(&mut self, most: i64) -> Option<(i64, i64)> {
+        let mut count = most;
+        while count > 1 {
+            count /= 2;
+            if let Ok(high) = self.poll_claim(count) {
+                return Some((high, count));
+            }
+        }
+        None
+    }
+
     /// Publishes the claimed sequences `low..=high` and wakes who waits for them.
     fn publish(&mut self, low: i64, high: i64);
 

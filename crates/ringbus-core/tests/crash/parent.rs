@@ -312,8 +312,9 @@ impl Survivor {
             return Err(format!("producer line {line} is still taken"));
         }
         if find(&self.ring, VICTIM).is_some_and(|index| {
-            self.ring.consumer(index).identity.kind.load(Ordering::Acquire) & registry::DURABLE != 0
-                || recovery::is_held_open(&self.ring, index)
+            let identity = &self.ring.consumer(index).identity;
+            identity.kind.load(Ordering::Acquire) & registry::DURABLE != 0
+                || identity.state.load(Ordering::Acquire) == registry::HELD
         }) {
             return Ok(());
         }

@@ -4,9 +4,10 @@
 //! Source: LMAX Disruptor 4.0, `BatchEventProcessor` and `WorkProcessor`.
 
 use super::code::{Events, Failure, Machine, Stop};
-use crate::processor::{Work, fold};
+use crate::processor::Work;
 use crate::reader::Reader;
 use crate::ring::Ring;
+use ringbus_core::consumer::worker_of;
 use ringbus_core::sync::{AtomicI64, Ordering, spin_hint};
 use ringbus_core::{Outcome, SequenceBarrier};
 use std::time::{Duration, Instant};
@@ -262,7 +263,7 @@ impl Consumption<'_> {
                 let (offset, size) = places[kind];
                 // SAFETY: the field is inside the event.
                 let bytes = unsafe { std::slice::from_raw_parts(self.ring().event(sequence).add(offset), size) };
-                fold(bytes) % workers == *number
+                worker_of(bytes, *workers) == *number
             }
         }
     }
@@ -343,10 +344,7 @@ impl Consumption<'_> {
         if held != NONE {
             return held;
         }
-        // What lies before is another's, or done: this worker holds nothing up to there. Stored before the next one is
-        // taken, so that it gates all the time.
-        self.reader.commit_quietly(work.taken());
-        let sequence = work.take();
+        let sequence = work.take(|before| self.reader.commit_quietly(before));
         mine.store(sequence, Ordering::Relaxed);
         self.reader.commit_quietly(sequence - 1);
         sequence

@@ -12,7 +12,7 @@ mod serial;
 mod share;
 
 pub use serial::run_serial;
-pub use share::{Work, fold};
+pub use share::Work;
 
 use crate::cell::GilCell;
 use crate::errors;

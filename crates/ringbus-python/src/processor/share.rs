@@ -1,6 +1,4 @@
 //! Which events of a ring a handler takes: all of its types, or a worker's share of them.
-//!
-//! Source: LMAX Disruptor 3.4, `WorkProcessor`.
 
 use super::run::Run;
 use super::{HandlerFacts, Processor};
@@ -9,34 +7,29 @@ use crate::cell::GilCell;
 use crate::ring::Ring;
 use pyo3::exceptions::PyKeyError;
 use pyo3::prelude::*;
-use ringbus_core::sync::{AtomicI64, Ordering};
+use ringbus_core::consumer::{WorkSequence, worker_of};
 
 /// The next sequence that no worker has taken yet.
 #[pyclass(frozen, module = "ringbus._core")]
-pub struct Work(AtomicI64);
+pub struct Work(WorkSequence);
 
 #[pymethods]
 impl Work {
     #[new]
     fn new() -> Self {
-        Self(AtomicI64::new(-1))
+        Self(WorkSequence::new(-1))
     }
 
     /// Begins after `sequence`; once, before the workers run.
     fn start_at(&self, sequence: i64) {
-        self.0.store(sequence, Ordering::Release);
+        self.0.start_at(sequence);
     }
 }
 
 impl Work {
-    /// The last sequence that a worker has taken.
-    pub fn taken(&self) -> i64 {
-        self.0.load(Ordering::Acquire)
-    }
-
-    /// Takes the next sequence.
-    pub fn take(&self) -> i64 {
-        self.0.fetch_add(1, Ordering::AcqRel) + 1
+    /// Takes the next sequence; see [`WorkSequence::take`].
+    pub fn take(&self, commit: impl FnOnce(i64)) -> i64 {
+        self.0.take(commit)
     }
 }
 
@@ -77,12 +70,9 @@ impl Processor {
     pub(super) fn work(&self, py: Python<'_>, work: &Work, mine: &GilCell<Option<i64>>) -> PyResult<Option<i64>> {
         let mut done = 0;
         loop {
-            let sequence = mine.get().unwrap_or_else(|| {
-                // What lies before is another's, or done: this worker holds nothing up to there. Stored before
-                // the next one is taken, so that it gates all the time.
-                self.reader.commit_quietly(work.taken());
-                work.take()
-            });
+            let sequence = mine
+                .get()
+                .unwrap_or_else(|| work.take(|before| self.reader.commit_quietly(before)));
             if mine.get().is_none() {
                 mine.set(Some(sequence));
                 self.reader.commit(py, sequence - 1)?;
@@ -119,7 +109,7 @@ impl Processor {
             } => {
                 // SAFETY: the field is inside the event.
                 let bytes = unsafe { std::slice::from_raw_parts(ring.event(sequence).add(*offset), *size) };
-                fold(bytes) % workers == *number
+                worker_of(bytes, *workers) == *number
             }
             Share::Key {
                 number,
@@ -153,14 +143,6 @@ impl Processor {
             .find(|&sequence| self.is_taken(py, sequence))
             .unwrap_or(first - 1)
     }
-}
-
-/// FNV-1a.
-pub fn fold(bytes: &[u8]) -> u64 {
-    let hash = bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash: u64, byte| {
-        (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3)
-    });
-    hash ^ (hash >> 32)
 }
 
 /// What Python says of a worker, as its share.

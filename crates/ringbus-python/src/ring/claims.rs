@@ -58,6 +58,15 @@ impl Ring {
         }
     }
 
+    /// Claims what is free of `most` slots; the highest sequence and how many. The GIL is held.
+    pub fn poll_claim_part(&self, most: i64) -> Option<(i64, i64)> {
+        match self.producers.get_mut() {
+            Producers::Single(sequencer) => sequencer.poll_claim_part(most),
+            Producers::Multi(sequencer) => sequencer.poll_claim_part(most),
+            Producers::None => None,
+        }
+    }
+
     /// The highest sequence claimed; the GIL is held.
     pub fn claimed(&self) -> i64 {
         match self.producers.get_mut() {

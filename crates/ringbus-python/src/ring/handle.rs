@@ -10,11 +10,11 @@ use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 use pyo3::types::{PyList, PyTuple, PyType};
 use ringbus_core::barrier::Done;
+use ringbus_core::inspect::{self, Condition, ConsumerFacts};
 use ringbus_core::segment::Existing;
 use ringbus_core::sync::Ordering;
 use ringbus_core::{
-    Alert, Geometry, MAX_CONSUMERS, Memory, Outcome, Pages, ProducerKind, Segment, Sequencer, WaitStrategy, recovery,
-    registry, residents, wait,
+    Alert, Geometry, Memory, Outcome, Pages, ProducerKind, Segment, Sequencer, WaitStrategy, recovery, registry, wait,
 };
 use std::sync::Arc;
 use std::time::Instant;
@@ -101,15 +101,7 @@ impl RingHandle {
     /// The highest sequence that is published.
     fn published(&self, py: Python<'_>) -> PyResult<i64> {
         self.ring.check_fork(py)?;
-        let segment = &self.ring.segment;
-        let mut cursor = registry::cursor(segment);
-        if !self.ring.is_single() {
-            let floor = (cursor - segment.capacity()).max(segment.before_start());
-            while cursor > floor && !segment.is_available(cursor) {
-                cursor -= 1;
-            }
-        }
-        Ok(cursor)
+        Ok(inspect::published(&self.ring.segment))
     }
 
     /// Free slots now; claimed ones count as taken, published or not.
@@ -119,11 +111,7 @@ impl RingHandle {
         Ok(match self.ring.producers.get_mut() {
             Producers::Single(sequencer) => sequencer.remaining_capacity(),
             Producers::Multi(sequencer) => sequencer.remaining_capacity(),
-            Producers::None => {
-                let segment = &self.ring.segment;
-                let claimed = registry::cursor(segment);
-                segment.capacity() - (claimed - segment.minimum_gate(claimed).0)
-            }
+            Producers::None => inspect::remaining_capacity(&self.ring.segment),
         })
     }
 
@@ -137,16 +125,7 @@ impl RingHandle {
     /// Whether `sequence` is published and not overwritten.
     fn is_available(&self, py: Python<'_>, sequence: i64) -> PyResult<bool> {
         self.ring.check_fork(py)?;
-        let segment = &self.ring.segment;
-        if sequence <= segment.before_start() {
-            return Ok(false);
-        }
-        if self.ring.is_single() {
-            let published = registry::cursor(segment);
-            Ok(sequence <= published && sequence > published - segment.capacity())
-        } else {
-            Ok(segment.is_available(sequence))
-        }
+        Ok(inspect::is_available(&self.ring.segment, sequence))
     }
 
     /// Pads ever made.
@@ -182,11 +161,7 @@ impl RingHandle {
 
     /// Does what dead participants cannot do any more; whether there was anything.
     fn recover(&self) -> bool {
-        let segment = &self.ring.segment;
-        let consumers = (0..MAX_CONSUMERS)
-            .filter(|&index| recovery::recover_consumer(segment, index))
-            .count();
-        recovery::recover_producers(segment) || consumers > 0
+        recovery::recover(&self.ring.segment)
     }
 
     /// Takes a durable consumer's place away.
@@ -262,41 +237,9 @@ impl RingHandle {
     fn consumers<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
         self.ring.check_fork(py)?;
         let segment = &self.ring.segment;
-        let taken = segment.registry().taken.load(Ordering::Acquire);
-        let rows = PyList::empty(py);
-        for index in (0..MAX_CONSUMERS).filter(|index| taken & (1 << index) != 0) {
-            let entry = segment.consumer(index);
-            let name = registry::name_of(entry);
-            if name == CLEAR_NAME {
-                continue;
-            }
-            let counters = &entry.counters;
-            rows.append((
-                index,
-                name,
-                entry.identity.state.load(Ordering::Acquire),
-                entry.sequence.get(),
-                entry.identity.kind.load(Ordering::Relaxed) & registry::GATES != 0,
-                entry.identity.depends_on.load(Ordering::Relaxed),
-                counters.events.load(Ordering::Relaxed),
-                counters.batches.load(Ordering::Relaxed),
-                (
-                    counters.waits.load(Ordering::Relaxed),
-                    counters.blocked_ns.load(Ordering::Relaxed),
-                ),
-                counters.missed.load(Ordering::Relaxed),
-                (
-                    entry.identity.pid.load(Ordering::Relaxed),
-                    if segment.is_shared() {
-                        residents::condition(segment, index)
-                    } else {
-                        "alive"
-                    },
-                    entry.identity.kind.load(Ordering::Relaxed) & registry::DURABLE != 0,
-                ),
-            ))?;
-        }
-        Ok(rows)
+        let facts = inspect::consumers(segment);
+        let known = facts.into_iter().filter(|facts| facts.name != CLEAR_NAME);
+        PyList::new(py, known.map(|facts| row(segment, facts)).collect::<Vec<_>>())
     }
 
     /// Waits until the consumer at `index` is done with `target`.
@@ -343,6 +286,42 @@ impl RingHandle {
         }
         drop(old);
     }
+}
+
+/// A consumer as Python has it.
+type Row = (
+    usize,
+    String,
+    u32,
+    i64,
+    bool,
+    u64,
+    u64,
+    u64,
+    (u64, u64),
+    u64,
+    (u64, &'static str, bool),
+);
+
+fn row(segment: &Segment, facts: ConsumerFacts) -> Row {
+    let condition = if segment.is_shared() {
+        inspect::condition(segment, facts.index)
+    } else {
+        Condition::Alive
+    };
+    (
+        facts.index,
+        facts.name,
+        facts.state,
+        facts.sequence,
+        facts.gating,
+        facts.depends_on,
+        facts.events,
+        facts.batches,
+        (facts.waits, facts.blocked_ns),
+        facts.missed,
+        (facts.pid, condition.word(), facts.durable),
+    )
 }
 
 /// The schemas of all event types, a JSON array.

@@ -4,8 +4,7 @@ use super::Ring;
 use crate::call;
 use crate::cell::GilCell;
 use pyo3::prelude::*;
-use ringbus_core::MAX_CONSUMERS;
-use ringbus_core::sync::Ordering;
+use ringbus_core::consumer::Behind;
 
 /// The objects of an object ring, and what is called when all consumers are done with one.
 pub struct Objects {
@@ -45,27 +44,20 @@ impl Ring {
     fn clear_up_to_gate(&self, py: Python<'_>, clear: &Clear) -> PyResult<()> {
         let mut result = Ok(());
         while let Some(consumer) = clear.consumer.get_mut().clone() {
-            let gating = self.segment.registry().gating.load(Ordering::Acquire) & !(1 << consumer.index());
-            if gating == 0 {
-                let _ = consumer.leave();
-                *clear.consumer.get_mut() = None;
-                break;
-            }
-            let done = (0..MAX_CONSUMERS)
-                .filter(|index| gating & (1 << index) != 0)
-                .map(|index| self.segment.consumer(index).sequence.get())
-                .min()
-                .unwrap_or(i64::MAX);
-            let next = consumer.sequence() + 1;
-            if next > done {
-                break;
-            }
-            // A consumer that joined behind an open claim does not vouch for it: its object is a producer's still.
-            let published = self.is_single() || self.segment.is_available(next);
-            if published && !self.segment.is_pad(next) {
-                result = result.and(call::call(py, &clear.callable, [self.object(next)]).map(|_| ()));
-            }
-            consumer.commit(next);
+            let done = match Behind::next(&consumer) {
+                Behind::Alone => {
+                    let _ = consumer.leave();
+                    *clear.consumer.get_mut() = None;
+                    break;
+                }
+                Behind::Nothing => break,
+                Behind::NoEvent(sequence) => sequence,
+                Behind::Event(sequence) => {
+                    result = result.and(call::call(py, &clear.callable, [self.object(sequence)]).map(|_| ()));
+                    sequence
+                }
+            };
+            consumer.commit(done);
         }
         result
     }

@@ -5,9 +5,8 @@ use crate::{errors, fork};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 use ringbus_core::layout::LAYOUT_VERSION;
-use ringbus_core::segment::{SINGLE_PRODUCER_BYTE, folder, producer_byte, shared};
-use ringbus_core::sync::Ordering;
-use ringbus_core::{ProducerKind, Segment, residents};
+use ringbus_core::segment::{SINGLE_PRODUCER_BYTE, folder, shared};
+use ringbus_core::{ProducerKind, Segment, inspect, residents};
 use std::sync::Arc;
 
 /// A shared segment that this process is attached to, before its schema is known.
@@ -89,18 +88,10 @@ impl SegmentHandle {
     /// (line, pid, whether that process is alive, open claims) of each producer that has a line. The one producer of a
     /// single-producer ring has none.
     fn producers(&self) -> Vec<(usize, u64, bool, usize)> {
-        let segment = &self.segment;
-        let row = |line: usize| {
-            let words = segment.producer(line);
-            let open = words
-                .intents
-                .iter()
-                .filter(|intent| intent.low.load(Ordering::Relaxed) > 0)
-                .count();
-            let owner = words.owner.load(Ordering::Acquire);
-            (owner != 0).then(|| (line, owner, segment.is_byte_held(producer_byte(line)), open))
-        };
-        (0..segment.geometry().producers as usize).filter_map(row).collect()
+        inspect::producers(&self.segment)
+            .into_iter()
+            .map(|facts| (facts.line, facts.pid, facts.is_alive, facts.open_claims))
+            .collect()
     }
 
     /// Whether some process is its one producer now.

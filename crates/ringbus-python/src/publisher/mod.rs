@@ -1,6 +1,12 @@
 //! The verbs of a producer. `publish` and `try_publish` are raw vectorcall functions: per event they make no
 //! Python object, and a call site pays for its names once.
 
+mod objects;
+mod rows;
+mod verbs;
+
+pub use verbs::install_verbs;
+
 use crate::cell::GilCell;
 use crate::claim::Claim;
 use crate::event;
@@ -12,6 +18,7 @@ use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 use pyo3::types::PyType;
 use ringbus_core::Sequencer;
+use rows::Rows;
 use std::ptr;
 use std::sync::Arc;
 
@@ -25,91 +32,6 @@ pub struct Publisher {
     pub ring: Arc<Ring>,
     pub timeout: Option<f64>,
     pool: GilCell<Vec<Box<[u64]>>>,
-}
-
-type FastCall = unsafe extern "C" fn(
-    *mut ffi::PyObject,
-    *const *mut ffi::PyObject,
-    ffi::Py_ssize_t,
-    *mut ffi::PyObject,
-) -> *mut ffi::PyObject;
-
-struct Methods([ffi::PyMethodDef; 2]);
-// SAFETY: never written; the pointers in it are to static strings and functions.
-unsafe impl Sync for Methods {}
-
-static METHODS: Methods = Methods([
-    method(
-        c"publish",
-        publish::<false>,
-        c"publish(**fields) or publish(event) or publish(translator)",
-    ),
-    method(
-        c"try_publish",
-        publish::<true>,
-        c"try_publish(**fields) or try_publish(event) or try_publish(translator)",
-    ),
-]);
-
-const fn method(name: &'static std::ffi::CStr, call: FastCall, doc: &'static std::ffi::CStr) -> ffi::PyMethodDef {
-    ffi::PyMethodDef {
-        ml_name: name.as_ptr(),
-        ml_meth: ffi::PyMethodDefPointer {
-            PyCFunctionFastWithKeywords: call,
-        },
-        ml_flags: ffi::METH_FASTCALL | ffi::METH_KEYWORDS,
-        ml_doc: doc.as_ptr(),
-    }
-}
-
-/// Gives `class`, a subclass of Publisher, the two hot verbs as methods of its own: the interpreter calls a
-/// method fastest where it finds it on the object's own class.
-#[pyfunction]
-pub fn install_verbs(class: &Bound<'_, PyType>) -> PyResult<()> {
-    if !class.is_subclass_of::<Publisher>()? {
-        return Err(PyTypeError::new_err("install_verbs takes a subclass of Publisher"));
-    }
-    for definition in &METHODS.0 {
-        // SAFETY: the definition is static; the class is a type whose objects begin with a Publisher.
-        let descriptor = unsafe {
-            let made = ffi::PyDescr_NewMethod(class.as_type_ptr(), ptr::from_ref(definition).cast_mut());
-            Bound::from_owned_ptr_or_err(class.py(), made)?
-        };
-        // SAFETY: static, and terminated.
-        let name = unsafe { std::ffi::CStr::from_ptr(definition.ml_name) };
-        class.setattr(name.to_string_lossy().as_ref(), descriptor)?;
-    }
-    Ok(())
-}
-
-unsafe extern "C" fn publish<const TRY: bool>(
-    slf: *mut ffi::PyObject,
-    args: *const *mut ffi::PyObject,
-    count: ffi::Py_ssize_t,
-    names: *mut ffi::PyObject,
-) -> *mut ffi::PyObject {
-    // SAFETY: the interpreter calls this attached, with `slf` of the class the method was installed on.
-    let (py, slf) = unsafe {
-        let py = Python::assume_attached();
-        (py, Borrowed::from_ptr(py, slf).cast_unchecked::<Publisher>())
-    };
-    let publisher = slf.get();
-    // SAFETY: `args` holds `count` positional values, then one for each of `names`.
-    let done = unsafe { publisher.publish_any::<TRY>(py, args, count, names) };
-    match done {
-        Ok(_) if !TRY => {
-            // SAFETY: None, whose reference is given away.
-            unsafe { ffi::Py_NewRef(ffi::Py_None()) }
-        }
-        // SAFETY: True or False, whose reference is given away.
-        Ok(published) => unsafe { ffi::Py_NewRef(if published { ffi::Py_True() } else { ffi::Py_False() }) },
-        Err(error) => {
-            if let Some(error) = error {
-                error.restore(py);
-            }
-            ptr::null_mut()
-        }
-    }
 }
 
 /// An error, or None where the interpreter has it already.
@@ -347,100 +269,11 @@ impl Publisher {
         sent
     }
 
-    /// Object rings hold the claim open while user code fills the object.
-    unsafe fn publish_object<const TRY: bool>(
-        &self,
-        py: Python<'_>,
-        positional: &[*mut ffi::PyObject],
-        named: *const *mut ffi::PyObject,
-        names: *mut ffi::PyObject,
-    ) -> Result<bool, Refused> {
-        let ring = &*self.ring;
-        // SAFETY: alive as long as the call.
-        let translator = positional
-            .first()
-            .map(|&value| unsafe { Borrowed::from_ptr(py, value) });
-        if positional.len() > 1 || translator.as_ref().is_some_and(|value| !value.is_callable()) {
-            let fact = format!(
-                "{} holds objects: publish takes a translator, or attributes by name",
-                ring.label
-            );
-            return Err(Some(errors::error(
-                py,
-                "SchemaError",
-                (fact, "pass a function that fills the object"),
-            )));
-        }
-        ring.check_open_claim(py)?;
-        let sequence = match ring.try_claim(py, 1)? {
-            Ok(sequence) => sequence,
-            Err(_) if TRY => return Ok(false),
-            Err(_) => ring.claim(py, 1, self.timeout)?,
-        };
-        ring.open_claim.set(ring.is_single());
-        // SAFETY: the values go with the names.
-        let filled = unsafe { fill_object(py, ring.object(sequence).bind(py), translator.as_deref(), named, names) };
-        ring.open_claim.set(false);
-        match filled {
-            Ok(()) => ring.publish(sequence, sequence),
-            Err(_) => ring.abort(sequence, sequence),
-        }
-        filled.map(|()| true).map_err(Some)
-    }
-
     fn borrow_buffer(&self, bytes: usize) -> Box<[u64]> {
         match self.pool.get_mut().pop() {
             Some(buffer) if buffer.len() * 8 >= bytes => buffer,
             _ => vec![0; bytes.div_ceil(8).max(1)].into_boxed_slice(),
         }
-    }
-
-    /// Copies rows into slots, as many at a time as are free.
-    fn send_rows(&self, py: Python<'_>, rows: &Rows, kind: usize, timeout: Option<f64>) -> PyResult<i64> {
-        let ring = &*self.ring;
-        let deadline = enter::deadline(py, timeout)?;
-        let (mut sent, mut last) = (0, ring.claimed());
-        while sent < rows.count {
-            ring.check(py)?;
-            let left = rows.count - sent;
-            let count = left.min(ring.segment.capacity());
-            let left_of_timeout = deadline.map(|deadline| {
-                deadline
-                    .saturating_duration_since(std::time::Instant::now())
-                    .as_secs_f64()
-            });
-            let (high, count) = match ring.try_claim(py, count)? {
-                Ok(high) => (high, count),
-                Err(_) => self
-                    .claim_what_is_free(py, count, left_of_timeout)
-                    .inspect_err(|error| {
-                        note(py, error, &format!("{sent} of {} events were published", rows.count));
-                    })?,
-            };
-            let low = high - count + 1;
-            // SAFETY: the slots are this producer's; the rows are alive and as long as an event.
-            unsafe { rows.copy_to(ring, sent, low, count) };
-            (low..=high).for_each(|sequence| ring.tag(sequence, kind));
-            ring.publish(low, high);
-            sent += count;
-            last = high;
-        }
-        Ok(last)
-    }
-
-    fn claim_what_is_free(&self, py: Python<'_>, most: i64, timeout: Option<f64>) -> PyResult<(i64, i64)> {
-        let ring = &*self.ring;
-        ring.check_open_claim(py)?;
-        let mut count = most;
-        while count > 1 {
-            count /= 2;
-            if let Ok(high) = ring.try_claim(py, count)? {
-                return Ok((high, count));
-            }
-        }
-        // A quarter at a time, so that a slow consumer is not waited for once an event.
-        let count = (ring.segment.capacity() / 4).clamp(1, most);
-        Ok((ring.claim(py, count, timeout)?, count))
     }
 }
 
@@ -467,67 +300,6 @@ unsafe fn copy_words(source: *const u8, target: *mut u8, bytes: usize) {
 
 fn is_translator(value: &Bound<'_, PyAny>) -> bool {
     value.is_callable() && !value.is_instance_of::<PyType>()
-}
-
-fn note(py: Python<'_>, error: &PyErr, text: &str) {
-    // A note that cannot be added must not hide the error itself.
-    let _ = error.value(py).call_method1("add_note", (text,));
-}
-
-unsafe fn fill_object(
-    py: Python<'_>,
-    object: &Bound<'_, PyAny>,
-    translator: Option<&Bound<'_, PyAny>>,
-    named: *const *mut ffi::PyObject,
-    names: *mut ffi::PyObject,
-) -> PyResult<()> {
-    if let Some(translator) = translator {
-        translator.call1((object,))?;
-    }
-    if !names.is_null() {
-        // SAFETY: a tuple of names, with a value each.
-        unsafe {
-            for index in 0..ffi::PyTuple_GET_SIZE(names) {
-                let name = ffi::PyTuple_GET_ITEM(names, index);
-                if ffi::PyObject_SetAttr(object.as_ptr(), name, *named.add(index as usize)) != 0 {
-                    return Err(PyErr::fetch(py));
-                }
-            }
-        }
-    }
-    Ok(())
-}
-
-/// The rows of a one-dimensional structured array.
-struct Rows {
-    data: *const u8,
-    count: i64,
-    stride: isize,
-    /// Bytes of an event.
-    bytes: usize,
-}
-
-impl Rows {
-    /// # Safety
-    /// `low..low + count` are the caller's slots, and the array is alive.
-    unsafe fn copy_to(&self, ring: &Ring, first: i64, low: i64, count: i64) {
-        let dense = ring.slot.bytes == self.bytes && self.stride == self.bytes as isize;
-        let mut done = 0;
-        while done < count {
-            let index = ring.segment.index(low + done) as i64;
-            let run = if dense {
-                (count - done).min(ring.segment.capacity() - index)
-            } else {
-                1
-            };
-            // SAFETY: the run ends at the end of the ring at the latest; rows are `stride` apart.
-            unsafe {
-                let source = self.data.offset((first + done) as isize * self.stride);
-                ptr::copy_nonoverlapping(source, ring.event(low + done), self.bytes * run as usize);
-            }
-            done += run;
-        }
-    }
 }
 
 #[pymethods]
