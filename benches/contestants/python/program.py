@@ -9,7 +9,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent.parent))
 
 from options import parse
-from registry import entries
+from registry import entries, find
 
 _HAS_NOT = 3
 
@@ -17,14 +17,13 @@ _HAS_NOT = 3
 def main() -> int:
     """Measure what was asked for."""
     wants_list, options = parse()
-    found = entries()
     if wants_list:
-        print(json.dumps([entry.as_data() for entry in found]))
+        print(json.dumps([entry.as_data() for entry in entries()]))
         return 0
-    for entry in found:
-        if (entry.scenario, entry.contestant) == (options.scenario, options.contestant) and options.wait in entry.waits:
-            print(entry.run(options).as_json(options))
-            return 0
+    entry = find(options.scenario, options.contestant, options.wait)
+    if entry is not None:
+        print(entry.run(options).as_json(options))
+        return 0
     print(f"no {options.contestant!r} in {options.scenario!r} that waits by {options.wait!r}", file=sys.stderr)
     return _HAS_NOT
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib.util
+
 import carriers
 import crossing
 import optional
@@ -15,7 +17,30 @@ from options import Entry, Run
 
 def entries() -> list[Entry]:
     """Ours, the standard library's, and those of PyPI that are installed."""
-    return [*ring_events.entries(), *ring_paced.entries(), *_between_threads(), *_between_processes(), *_from_pypi()]
+    return [*_quick_to_import(), *_compiled()]
+
+
+def find(scenario: str, contestant: str, wait: str) -> Entry | None:
+    """The one that was asked for; Numba is imported only where it takes part."""
+    for some in (_quick_to_import, _compiled):
+        for entry in some():
+            if (entry.scenario, entry.contestant) == (scenario, contestant) and wait in entry.waits:
+                return entry
+    return None
+
+
+def _quick_to_import() -> list[Entry]:
+    ours = [*ring_events.entries(), *ring_paced.entries()]
+    return [*ours, *_between_threads(), *_between_processes(), *_from_pypi()]
+
+
+def _compiled() -> list[Entry]:
+    """Ours as machine code, where Numba is installed."""
+    if importlib.util.find_spec("numba") is None:
+        return []
+    ring_compiled = importlib.import_module("ring_compiled")
+    ring_machine = importlib.import_module("ring_machine")
+    return [*ring_compiled.entries(), *ring_machine.entries()]
 
 
 def _between_threads() -> list[Entry]:
