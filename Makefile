@@ -180,6 +180,6 @@ docs: $(VENV)/.docs ## build the documentation into site/, each warning an error
 	$(BIN)/zensical build --clean --strict
 
 clean: ## remove all that was built, .venv too
-	rm -rf target dist site build .cache .venv .venv-* .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf target dist site build benches/.built .cache .venv .venv-* .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	rm -rf python/ringbus/*.so python/ringbus/lib
 	find python tests tools benches examples -name __pycache__ -prune -exec rm -rf {} + 2>/dev/null || true
