@@ -50,7 +50,9 @@ class Source:
         shape = source_shape(self.name, function)
         index, event = _event_type(self.name, ring, kind, shape)
         _check_numbers(self.name, limit)
-        code = source_code(self.name, function, shape.arity, (index, event), state)
+        # A stamp and a type tag are written by the native loop.
+        each = batch == 1 and not ring._ring.multi and not ring._ring.slot_headers
+        code = source_code(self.name, function, shape.arity, (index, event), state, each=each)
         facts = SimpleNamespace(
             name=self.name,
             machine=code.facts(code.state),

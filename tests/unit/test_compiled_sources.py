@@ -93,9 +93,12 @@ def test_a_source_that_waits_for_longer_than_its_time_out_says_who_lags(ring: ri
     assert (source.published, caught.value.seconds, slow.missed) == (16, 0.01, 0)
 
 
-def test_an_exception_ends_the_source_and_nothing_of_that_event_is_seen(ring: ringbus.RingBuffer[Tick]) -> None:
+@pytest.mark.parametrize("batch", [1, 4])
+def test_an_exception_ends_the_source_and_nothing_of_that_event_is_seen(
+    ring: ringbus.RingBuffer[Tick], batch: int
+) -> None:
     poller = ring.poller("reader")
-    source = ring.source(fails_at_ten, np.zeros(1), batch=4, name="ten").start()
+    source = ring.source(fails_at_ten, np.zeros(1), batch=batch, name="ten").start()
     with pytest.raises(ringbus.SourceError, match="source 'ten' failed at sequence 10") as caught:
         source.join(PATIENCE)
     assert isinstance(caught.value.__cause__, OverflowError)
@@ -104,12 +107,13 @@ def test_an_exception_ends_the_source_and_nothing_of_that_event_is_seen(ring: ri
     assert [tick.number for tick in poller.take(16)] == [*range(10), 77]
 
 
-def test_events_get_their_defaults_first_unless_told_otherwise() -> None:
+@pytest.mark.parametrize("producers", PRODUCERS)
+def test_events_get_their_defaults_first_unless_told_otherwise(producers: Any) -> None:
     class Order(ringbus.Event):
         number: int = 5
 
     for reset, expected in ((True, [5, 5]), (False, [7, 8])):
-        ring = ringbus.RingBuffer(Order, 2)
+        ring = ringbus.RingBuffer(Order, 2, producers=producers)
         poller = ring.poller("reader")
         for number in (7, 8):
             ring.publish(number=number)

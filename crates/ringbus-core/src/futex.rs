@@ -13,7 +13,7 @@ pub const SLEEPER: u32 = 1;
 /// A descriptor is to be written to when the word is woken (asyncio).
 pub const WATCHER: u32 = 2;
 /// The bits that say who waits; those above them count the wakes.
-const WHO: u32 = SLEEPER | WATCHER;
+pub const WHO: u32 = SLEEPER | WATCHER;
 
 impl FutexLine {
     /// Says that the caller is about to sleep. Look again afterwards, then [`FutexLine::sleep`].

@@ -6,7 +6,9 @@ mod support;
 
 use loom::thread;
 use ringbus_core::Sequencer;
-use support::{check, check_within, consume, join, join_all, multi, publish, single, try_publish, wait_for, write};
+use support::{
+    check, check_within, consume, join, join_all, lend, multi, publish, single, try_publish, wait_for, write,
+};
 
 #[test]
 fn what_a_single_producer_wrote_is_seen() {
@@ -14,6 +16,28 @@ fn what_a_single_producer_wrote_is_seen() {
         let (ring, mut producer) = single(2);
         let consumer = join(&ring, "c");
         let publisher = thread::spawn(move || (publish(&mut producer), publish(&mut producer)));
+        consume(&consumer, 1);
+        publisher.join().unwrap();
+    });
+}
+
+#[test]
+fn what_a_loop_wrote_that_was_lent_the_words_is_seen() {
+    check(|| {
+        let (ring, mut producer) = single(2);
+        let consumer = join(&ring, "c");
+        let publisher = thread::spawn(move || lend(&mut producer, 2));
+        consume(&consumer, 1);
+        publisher.join().unwrap();
+    });
+}
+
+#[test]
+fn a_loop_that_was_lent_the_words_waits_for_the_slot_to_be_read() {
+    check(|| {
+        let (ring, mut producer) = single(1);
+        let consumer = join(&ring, "c");
+        let publisher = thread::spawn(move || lend(&mut producer, 2));
         consume(&consumer, 1);
         publisher.join().unwrap();
     });

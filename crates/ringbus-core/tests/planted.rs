@@ -21,6 +21,21 @@ const CHECKS: &[(Twin, &str, &str)] = &[
         "what_a_single_producer_wrote_is_seen",
     ),
     (
+        Twin::PublishRelaxed,
+        "loom_publish",
+        "what_a_loop_wrote_that_was_lent_the_words_is_seen",
+    ),
+    (
+        Twin::BarrierDroppedInWake,
+        "loom_publish",
+        "what_a_loop_wrote_that_was_lent_the_words_is_seen",
+    ),
+    (
+        Twin::WrapOffByOne,
+        "loom_publish",
+        "a_loop_that_was_lent_the_words_waits_for_the_slot_to_be_read",
+    ),
+    (
         Twin::AvailableRelaxed,
         "loom_publish",
         "what_two_producers_wrote_is_seen_in_order",

@@ -78,12 +78,23 @@ def handler_code(
     return _compiled(_Order(name, handler, arity, source=False), kinds, state_of(name, state))
 
 
-def source_code(name: str, source: Any, arity: int, kind: tuple[int, EventMeta], state: object) -> MachineCode:
-    """The machine code of a source; see `handler_code`."""
+def source_code(
+    name: str, source: Any, arity: int, kind: tuple[int, EventMeta], state: object, *, each: bool
+) -> MachineCode:
+    """The machine code of a source; see `handler_code`.
+
+    Args:
+        name: the source, for messages.
+        source: a function, or a C function.
+        arity: the arguments it takes.
+        kind: the event type it fills, with its index in the ring.
+        state: what `RingBuffer.source` was given.
+        each: whether its loop is to publish each event by itself, as the one producer of its ring.
+    """
     if is_foreign(source):
         found = foreign(name, source, "fill")
         return MachineCode([(kind[0], found.form, found.address)], state_of(name, state), keep=[found])
-    return _compiled(_Order(name, source, arity, source=True), [kind], state_of(name, state))
+    return _compiled(_Order(name, source, arity, source=True, each=each), [kind], state_of(name, state))
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +105,7 @@ class _Order:
     handler: Any
     arity: int
     source: bool
+    each: bool = False
 
 
 def _compiled(order: _Order, kinds: Sequence[tuple[int, EventMeta]], state: State) -> MachineCode:
@@ -106,10 +118,12 @@ def _compiled(order: _Order, kinds: Sequence[tuple[int, EventMeta]], state: Stat
         raise ConfigurationError(f"{order.name!r} takes a state, and was given none", "give state=")
     loops = _loops(order.name)
     options = options_of(order.handler) or Options()
-    tasks = [loops.Task(function, options, event.dtype, state, order.arity, order.source) for _, event in kinds]
+    asked = (state, order.arity, order.source, order.each)
+    tasks = [loops.Task(function, options, event.dtype, *asked) for _, event in kinds]
     made = [_loop(order.name, loops.compile_loop, task) for task in tasks]
     raiser = loops.raiser()
-    code = [(index, "loop", loop.address) for (index, _), loop in zip(kinds, made, strict=True)]
+    form = "each" if order.each else "loop"
+    code = [(index, form, loop.address) for (index, _), loop in zip(kinds, made, strict=True)]
     return MachineCode(code, state, raiser.address, [*made, raiser])
 
 

@@ -124,4 +124,5 @@ def _key(own: bytes, types: object) -> str:
 @functools.cache
 def _loops_source() -> bytes:
     """What makes the loops: another version of it makes others."""
-    return Path(__file__).with_name("loops.py").read_bytes()
+    here = Path(__file__)
+    return here.with_name("loops.py").read_bytes() + here.with_name("intrinsics.py").read_bytes()

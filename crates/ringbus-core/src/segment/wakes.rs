@@ -23,6 +23,12 @@ impl Segment {
         self.futex(blocker).arm(how, self.asymmetric)
     }
 
+    /// Whether sleepers bear the cost of the barrier between them and publishers.
+    #[inline]
+    pub fn is_asymmetric(&self) -> bool {
+        self.asymmetric
+    }
+
     /// The word on which waiters for `blocker` sleep.
     #[inline]
     pub fn futex(&self, blocker: Blocker) -> &FutexLine {

@@ -4,9 +4,11 @@
 //! waits for capacity first and takes its sequences second, so that it can be refused, time out or be
 //! interrupted without leaving a hole.
 
+mod loan;
 mod multi;
 mod single;
 
+pub use loan::{Loan, Returned};
 pub use multi::MultiProducerSequencer;
 pub use single::SingleProducerSequencer;
 

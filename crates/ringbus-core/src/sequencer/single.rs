@@ -11,12 +11,12 @@ use std::sync::Arc;
 
 /// Claims and publishes for the one producer of a ring.
 pub struct SingleProducerSequencer {
-    segment: Arc<Segment>,
-    capacity: i64,
+    pub(super) segment: Arc<Segment>,
+    pub(super) capacity: i64,
     /// The highest sequence claimed.
-    next: i64,
+    pub(super) next: i64,
     /// A sequence that every consumer that gates has reached; only ever too low.
-    gate: i64,
+    pub(super) gate: i64,
     /// The process that holds the byte of the one producer, in a shared segment.
     process: Option<u32>,
 }

@@ -2,6 +2,7 @@
 
 #![allow(dead_code, reason = "each test program uses a part")]
 
+use ringbus_core::sequencer::Returned;
 use ringbus_core::wait::Alert;
 use ringbus_core::{
     Consumer, Geometry, Memory, MultiProducerSequencer, Outcome, ProducerKind, Segment, SequenceBarrier, Sequencer,
@@ -86,6 +87,22 @@ pub fn publish(producer: &mut impl Sequencer) -> i64 {
     write(producer.segment(), sequence);
     producer.publish(sequence, sequence);
     sequence
+}
+
+/// Publishes `count` slots one by one, as machine code does that is lent the words of the producer.
+pub fn lend(producer: &mut SingleProducerSequencer, count: i64) {
+    let ring = Arc::clone(producer.segment());
+    let last = producer.claimed() + count;
+    while producer.claimed() < last {
+        let left = last - producer.claimed();
+        let write = |sequence| {
+            write(&ring, sequence);
+            true
+        };
+        if producer.lend(|loan| loan.publish_each(left, write)) == Returned::Full {
+            publish(producer);
+        }
+    }
 }
 
 /// Claims, writes and publishes a slot if there is one.

@@ -7,6 +7,7 @@ use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 use ringbus_core::Alert;
+use ringbus_core::sequencer::Loan;
 use std::ffi::{c_int, c_void};
 
 /// A loop over `count` events that lie `stride` bytes apart, made by Numba. Looks at `halted` before each event.
@@ -22,6 +23,20 @@ type LoopFunction = unsafe extern "C" fn(
     report: *mut Report,
 ) -> c_int;
 
+/// A loop that claims, fills and publishes one by one, made by Numba: the steps of `Loan::publish_each`.
+type EachFunction = unsafe extern "C" fn(
+    loan: *mut Loan<'_>,
+    events: *mut u8,
+    stride: i64,
+    mask: i64,
+    count: i64,
+    halted: *const u32,
+    state: *mut c_void,
+    shape: *const i64,
+    defaults: *const u8,
+    report: *mut Report,
+) -> c_int;
+
 type EventFunction =
     unsafe extern "C" fn(event: *mut c_void, sequence: i64, end_of_batch: c_int, state: *mut c_void) -> c_int;
 
@@ -34,6 +49,8 @@ type FillFunction = unsafe extern "C" fn(event: *mut c_void, sequence: i64, stat
 const HALTED: c_int = 1;
 const FAILED: c_int = 2;
 const ENDED: c_int = 3;
+const FULL: c_int = 4;
+const ARMED: c_int = 5;
 
 /// What a loop writes before it returns anything but 0.
 #[repr(C)]
@@ -59,6 +76,8 @@ enum Code {
     Batch(BatchFunction),
     /// A source of one event.
     Fill(FillFunction),
+    /// A loop of our own around a source, which claims and publishes too.
+    Each(EachFunction),
 }
 
 /// Why machine code stopped before the end of a run.
@@ -69,6 +88,16 @@ pub enum Stop {
     Ended,
     /// It failed at the event after the last that is done.
     Failed(Failure),
+}
+
+/// Why a loop that publishes came back before it was done.
+pub enum Return {
+    /// There is no more room.
+    Full,
+    /// Somebody is to be woken.
+    Armed,
+    /// It stopped at the event after the last that was published.
+    Stopped(Stop),
 }
 
 /// How it failed.
@@ -91,10 +120,21 @@ pub struct Events {
     pub ends_batch: bool,
 }
 
+/// The events of a ring.
+pub struct Slots {
+    /// That of sequence 0.
+    pub data: *mut u8,
+    pub stride: usize,
+    /// What of a sequence is the number of its slot.
+    pub mask: i64,
+    /// What each event is given first; null leaves it as it is.
+    pub defaults: *const u8,
+}
+
 /// What Python says of machine code.
 #[derive(FromPyObject)]
 pub struct MachineFacts<'py> {
-    /// (index of the event type, "loop", "event", "batch" or "fill", address).
+    /// (index of the event type, "loop", "each", "event", "batch" or "fill", address).
     code: Vec<(usize, String, usize)>,
     /// The address of the state; 0 is none.
     state: usize,
@@ -162,8 +202,56 @@ impl Machine {
                 Some(Code::Event(function)) => self.run_events(function, events, halted),
                 Some(Code::Batch(function)) => self.run_batch(function, events),
                 Some(Code::Fill(function)) => self.run_fill(function, events, halted),
-                None => Ok(()),
+                Some(Code::Each(_)) | None => Ok(()),
             }
+        }
+    }
+
+    /// Whether its code for `kind` claims and publishes by itself.
+    pub fn publishes(&self, kind: usize) -> bool {
+        matches!(self.code[kind], Some(Code::Each(_)))
+    }
+
+    /// Has the code for `kind` publish `count` events through `loan`.
+    ///
+    /// # Errors
+    /// Why it came back before that.
+    ///
+    /// # Safety
+    /// `defaults` is null or holds an event of type `kind`, as `events`, the events of the ring, do; nobody else runs this
+    /// code meanwhile.
+    pub unsafe fn publish(
+        &self,
+        kind: usize,
+        loan: &mut Loan<'_>,
+        events: &Slots,
+        count: i64,
+        halted: &Alert,
+    ) -> Result<(), Return> {
+        let Some(Code::Each(function)) = self.code[kind] else {
+            return Ok(());
+        };
+        let mut report = Report::default();
+        // SAFETY: the loop was compiled for these events; the word of the alert and the report live during the call.
+        let answer = unsafe {
+            function(
+                loan,
+                events.data,
+                events.stride as i64,
+                events.mask,
+                count,
+                halted.word(),
+                self.state,
+                self.shape,
+                events.defaults,
+                &raw mut report,
+            )
+        };
+        match answer {
+            0 => Ok(()),
+            FULL => Err(Return::Full),
+            ARMED => Err(Return::Armed),
+            _ => Err(Return::Stopped(stop(answer, &report))),
         }
     }
 
@@ -292,6 +380,7 @@ fn entry(form: &str, address: usize) -> PyResult<Code> {
     unsafe {
         Ok(match form {
             "loop" => Code::Loop(std::mem::transmute::<usize, LoopFunction>(address)),
+            "each" => Code::Each(std::mem::transmute::<usize, EachFunction>(address)),
             "event" => Code::Event(std::mem::transmute::<usize, EventFunction>(address)),
             "batch" => Code::Batch(std::mem::transmute::<usize, BatchFunction>(address)),
             "fill" => Code::Fill(std::mem::transmute::<usize, FillFunction>(address)),

@@ -1,13 +1,16 @@
 //! The loop of a source: claim, run machine code, publish. It holds no GIL, allocates nothing and takes no lock.
 
-use super::code::{Events, Failure, Machine, Stop};
+use super::code::{Events, Failure, Machine, Return, Slots, Stop};
 use crate::ring::{Ring, monotonic_ns};
 use ringbus_core::sequencer::{Capacity, check_count};
 use ringbus_core::sync::{AtomicI64, Ordering};
 use ringbus_core::wait::wait;
-use ringbus_core::{Alert, ClaimError, Outcome, Sequencer, WaitStrategy};
+use ringbus_core::{Alert, ClaimError, Outcome, Sequencer, SingleProducerSequencer, WaitStrategy};
 use std::ptr;
 use std::time::{Duration, Instant};
+
+/// Events that machine code publishes by itself before the count of them is brought up to date.
+const LOOK: i64 = 1024;
 
 /// How a source ended.
 pub enum Ended {
@@ -49,7 +52,7 @@ impl Production<'_> {
     pub fn run<S: Sequencer>(&self, sequencer: &mut S) -> Ended {
         let mut left = self.limit;
         while left > 0 {
-            if self.alert.is_raised() || self.ring.shared && self.ring.segment.is_retired() {
+            if self.is_halted() {
                 return Ended::Halted;
             }
             let count = self.batch.min(left);
@@ -68,6 +71,51 @@ impl Production<'_> {
             left -= count;
         }
         Ended::Limit
+    }
+
+    /// As [`Self::run`], where the machine code claims and publishes each event by itself.
+    pub fn run_each(&self, sequencer: &mut SingleProducerSequencer) -> Ended {
+        let slots = self.slots();
+        let mut left = self.limit;
+        while left > 0 {
+            if self.is_halted() {
+                return Ended::Halted;
+            }
+            let before = sequencer.claimed();
+            // SAFETY: the slots are of this kind, the sequencer's producer alone writes them, and this thread runs the code.
+            let returned = sequencer.lend(|loan| unsafe {
+                self.machine
+                    .publish(self.kind, loan, &slots, left.min(LOOK), self.alert)
+            });
+            let made = sequencer.claimed() - before;
+            left -= made;
+            self.published
+                .store(self.published.load(Ordering::Relaxed) + made, Ordering::Relaxed);
+            match returned {
+                Err(Return::Stopped(why)) => return ended(why, sequencer.claimed() + 1),
+                Err(Return::Full) if sequencer.make_room().is_err() => match self.wait(sequencer, 1) {
+                    Ok(high) => sequencer.abort(high, high),
+                    Err(ended) => return ended,
+                },
+                _ => {}
+            }
+        }
+        Ended::Limit
+    }
+
+    fn slots(&self) -> Slots {
+        let defaults = &self.ring.kinds[self.kind].schema.defaults;
+        Slots {
+            data: self.ring.event(0),
+            stride: self.ring.slot.bytes,
+            mask: self.ring.segment.capacity() - 1,
+            defaults: if self.reset { defaults.as_ptr() } else { ptr::null() },
+        }
+    }
+
+    /// Whether it shall end, or the ring is gone.
+    fn is_halted(&self) -> bool {
+        self.alert.is_raised() || self.ring.shared && self.ring.segment.is_retired()
     }
 
     #[cold]
@@ -141,10 +189,15 @@ impl Production<'_> {
             self.publish(sequencer, low, low + done - 1);
         }
         sequencer.abort(low + done, high);
-        match why {
-            Stop::Halted => Ended::Halted,
-            Stop::Ended => Ended::Done,
-            Stop::Failed(failure) => Ended::Failed(low + done, failure),
-        }
+        ended(why, low + done)
+    }
+}
+
+/// What it means that machine code stopped at `sequence`.
+fn ended(why: Stop, sequence: i64) -> Ended {
+    match why {
+        Stop::Halted => Ended::Halted,
+        Stop::Ended => Ended::Done,
+        Stop::Failed(failure) => Ended::Failed(sequence, failure),
     }
 }

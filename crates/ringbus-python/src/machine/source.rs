@@ -65,6 +65,7 @@ impl Source {
             published: &self.published,
         };
         py.detach(|| match producers {
+            Producers::Single(sequencer) if self.machine.publishes(self.kind) => work.run_each(sequencer),
             Producers::Single(sequencer) => work.run(sequencer),
             Producers::Multi(sequencer) => work.run(sequencer),
             Producers::None => Ended::Halted,

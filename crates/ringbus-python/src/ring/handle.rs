@@ -140,6 +140,12 @@ impl RingHandle {
         self.ring.slot.bytes
     }
 
+    /// Whether a slot has anything before its event.
+    #[getter]
+    fn slot_headers(&self) -> bool {
+        self.ring.segment.geometry().slot_headers != 0
+    }
+
     /// Whether other processes may take part.
     #[getter]
     fn shared(&self) -> bool {
