@@ -14,6 +14,11 @@ from suite.scenarios import Scenario
 
 Say = Callable[[str], None]
 
+_HOPELESS = 0.9
+"""Who sends less than this share of the events in time has not kept up."""
+_TRIAL, _TRIAL_WARMUP = 6.0, 2.0
+"""Seconds of the trial of a long run."""
+
 
 @dataclass(frozen=True, slots=True)
 class Effort:
@@ -29,7 +34,7 @@ class Effort:
     """
 
     runs: int = 5
-    target: float = 0.4
+    target: float = 0.3
     pilot: int = 1_000_000
     seconds: float | None = None
     warmup: float | None = None
@@ -113,7 +118,7 @@ def _taking_part(scenario: Scenario, sides: Sequence[Contestant]) -> tuple[list[
 def _pilot(scenario: Scenario, side: Side, effort: Effort) -> None:
     """One short run that says how many events the others shall have; a wrong answer ends the side here."""
     if scenario.rate is not None:
-        side.events = round(scenario.rate * (scenario.seconds + scenario.warmup))
+        _trial(scenario, side)
         return
     unit = scenario.producers * max(scenario.batch, 1)
     least = min(scenario.pilot, effort.pilot)
@@ -124,6 +129,22 @@ def _pilot(scenario: Scenario, side: Side, effort: Effort) -> None:
         return
     wanted = effort.target * 1e9 / max(outcome.ns, 0.1)
     side.events = _multiple(round(min(max(wanted, least), scenario.most)), unit)
+
+
+def _trial(scenario: Scenario, side: Side) -> None:
+    """A few seconds of a run of minutes: who cannot keep up then will not later, and its trial is its figure."""
+    if scenario.seconds > _TRIAL:
+        short = replace(scenario, seconds=_TRIAL, warmup=_TRIAL_WARMUP)
+        side.events = _scheduled(short)
+        outcome = _run(short, side)
+        if outcome.status != "ok" or outcome.events < _HOPELESS * side.events:
+            word = f"{outcome.word}, in {short.seconds:g} s" if outcome.status == "ok" else outcome.word
+            side.outcomes.append(replace(outcome, word=word))
+    side.events = _scheduled(scenario)
+
+
+def _scheduled(scenario: Scenario) -> int:
+    return round((scenario.rate or 0) * (scenario.seconds + scenario.warmup))
 
 
 def _pilot_word(side: Side) -> str:

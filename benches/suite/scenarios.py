@@ -138,6 +138,7 @@ def paced() -> list[Scenario]:
     )  # fmt: skip
     run = replace(
         one, program="16x16", takes_part=32, producers=16, consumers=16, seconds=_MINUTES, warmup=_WARMUP, runs=1,
+        sides=("ringbus", "channel", "queue.Queue", "multiprocessing.Queue"),
         note="latency from the time an event was due; one process a side, its quarters are the spread",
     )  # fmt: skip
     return [
