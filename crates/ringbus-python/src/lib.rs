@@ -3,6 +3,7 @@
 mod call;
 mod cell;
 mod claim;
+mod consumer;
 mod enter;
 mod errors;
 mod event;
@@ -31,6 +32,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<publisher::Publisher>()?;
     module.add_class::<claim::Claim>()?;
     module.add_class::<view::Lease>()?;
+    module.add_class::<consumer::ConsumerBase>()?;
     module.add_class::<processor::Processor>()?;
     module.add_class::<processor::Work>()?;
     module.add_class::<machine::CompiledProcessor>()?;

@@ -3,23 +3,24 @@
 //! Source: LMAX Disruptor 4.0, `EventPoller`.
 
 use crate::cell::GilCell;
-use crate::reader::{LatencyFacts, Reader, ReaderFacts};
+use crate::consumer::ConsumerBase;
+use crate::reader::{Reader, ReaderFacts};
 use crate::ring::RingHandle;
 use crate::view::{self, Lease, Place};
 use crate::{enter, errors};
-use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 use ringbus_core::consumer::Lapped;
 use ringbus_core::futex::WATCHER;
 use ringbus_core::{Blocker, Outcome, recovery};
 use std::os::fd::{FromRawFd, IntoRawFd, OwnedFd};
 use std::ptr;
+use std::sync::Arc;
 use std::time::Instant;
 
 /// Takes events one by one or in batches.
-#[pyclass(frozen, subclass, weakref, module = "ringbus._core")]
+#[pyclass(frozen, subclass, extends = ConsumerBase, module = "ringbus._core")]
 pub struct Poller {
-    reader: Reader,
+    reader: Arc<Reader>,
     /// The next sequence to look at.
     next: GilCell<i64>,
     /// The last sequence known to be readable.
@@ -165,50 +166,22 @@ impl Poller {
 #[pymethods]
 impl Poller {
     #[new]
-    fn new(py: Python<'_>, ring: Py<RingHandle>, reader: ReaderFacts<'_>) -> PyResult<Self> {
-        let reader = Reader::join(py, ring, &reader)?;
+    fn new(py: Python<'_>, ring: Py<RingHandle>, reader: ReaderFacts<'_>) -> PyResult<PyClassInitializer<Self>> {
+        let reader = Arc::new(Reader::join(py, ring, &reader)?);
         reader.ring.add_closing(&reader.alert);
         let sequence = reader.sequence();
-        Ok(Self {
-            reader,
+        let own = Self {
+            reader: Arc::clone(&reader),
             next: GilCell::new(sequence + 1),
             readable: GilCell::new(sequence),
-        })
-    }
-
-    /// Its entry in the registry.
-    #[getter]
-    fn index(&self) -> usize {
-        self.reader.index()
-    }
-
-    #[getter]
-    fn name(&self) -> &str {
-        &self.reader.name
-    }
-
-    /// The last sequence it is done with.
-    #[getter]
-    fn sequence(&self) -> i64 {
-        self.reader.sequence()
-    }
-
-    /// Events it was lapped by.
-    #[getter]
-    fn missed(&self) -> u64 {
-        self.reader.missed()
+        };
+        Ok(ConsumerBase::of(&reader).add_subclass(own))
     }
 
     /// Whether it has left the ring.
     #[getter]
     fn closed(&self) -> bool {
         self.reader.has_left()
-    }
-
-    /// Events handed out.
-    #[getter]
-    fn events(&self) -> u64 {
-        self.reader.events()
     }
 
     /// Whether its ring is closed: nothing is published any more.
@@ -411,15 +384,6 @@ impl Poller {
         self.reader.ring.remove_closing(&self.reader.alert);
         self.reader.alert.raise(&self.reader.ring.segment);
         Ok(())
-    }
-
-    /// (count, min, mean, (p50, p90, p99, p99.9), max) of the latency in ns; None where nothing is stamped.
-    fn latency(&self) -> Option<LatencyFacts> {
-        self.reader.latency()
-    }
-
-    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
-        visit.call(&self.reader.handle)
     }
 }
 

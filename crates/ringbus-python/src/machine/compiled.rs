@@ -2,14 +2,16 @@
 
 use super::code::{Machine, MachineFacts};
 use super::consume::{Consumption, Ended, NONE, Part};
+use crate::consumer::ConsumerBase;
 use crate::errors;
 use crate::processor::hooks::Hooks;
 use crate::processor::{Flow, Work};
-use crate::reader::{LatencyFacts, Reader, ReaderFacts};
+use crate::reader::{Reader, ReaderFacts};
 use crate::ring::{Ring, RingHandle};
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 use ringbus_core::sync::AtomicI64;
+use std::sync::Arc;
 
 /// What Python says of the handler, beside what [`Hooks`] want to know.
 #[derive(FromPyObject)]
@@ -24,9 +26,9 @@ struct HandlerFacts<'py> {
 }
 
 /// One compiled handler on one ring.
-#[pyclass(frozen, weakref, module = "ringbus._core")]
+#[pyclass(frozen, extends = ConsumerBase, module = "ringbus._core")]
 pub struct CompiledProcessor {
-    reader: Reader,
+    reader: Arc<Reader>,
     hooks: Hooks,
     machine: Machine,
     part: Part,
@@ -122,48 +124,21 @@ impl CompiledProcessor {
         ring: Py<RingHandle>,
         reader: ReaderFacts<'_>,
         handler: &Bound<'_, PyAny>,
-    ) -> PyResult<Self> {
+    ) -> PyResult<PyClassInitializer<Self>> {
         let hooks = Hooks::of(handler)?;
         let facts: HandlerFacts<'_> = handler.extract()?;
         let part = part(py, &ring.get().ring, facts.worker.as_ref())?;
         let machine = Machine::new(facts.machine, ring.get().ring.kinds.len())?;
-        Ok(Self {
-            reader: Reader::join(py, ring, &reader)?,
+        let reader = Arc::new(Reader::join(py, ring, &reader)?);
+        let own = Self {
+            reader: Arc::clone(&reader),
             hooks,
             machine,
             part,
             work: facts.work,
             state: facts.state,
-        })
-    }
-
-    /// Its entry in the registry.
-    #[getter]
-    fn index(&self) -> usize {
-        self.reader.index()
-    }
-
-    #[getter]
-    fn name(&self) -> &str {
-        &self.reader.name
-    }
-
-    /// The last sequence it is done with.
-    #[getter]
-    fn sequence(&self) -> i64 {
-        self.reader.sequence()
-    }
-
-    /// Events it was lapped by.
-    #[getter]
-    fn missed(&self) -> u64 {
-        self.reader.missed()
-    }
-
-    /// Events handed to the machine code.
-    #[getter]
-    fn events(&self) -> u64 {
-        self.reader.events()
+        };
+        Ok(ConsumerBase::of(&reader).add_subclass(own))
     }
 
     /// What its code works on; may be read while it runs.
@@ -243,13 +218,7 @@ impl CompiledProcessor {
         self.reader.part(py)
     }
 
-    /// (count, min, mean, (p50, p90, p99, p99.9), max) of the latency in ns; None where nothing is stamped.
-    fn latency(&self) -> Option<LatencyFacts> {
-        self.reader.latency()
-    }
-
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
-        visit.call(&self.reader.handle)?;
         visit.call(&self.state)?;
         self.machine.traverse(&visit)?;
         self.hooks.traverse(&visit)

@@ -15,8 +15,9 @@ pub use serial::run_serial;
 pub use share::Work;
 
 use crate::cell::GilCell;
+use crate::consumer::ConsumerBase;
 use crate::errors;
-use crate::reader::{LatencyFacts, Reader, ReaderFacts};
+use crate::reader::{Reader, ReaderFacts};
 use crate::ring::{Ring, RingHandle};
 use crate::view::Lease;
 use hooks::Hooks;
@@ -26,6 +27,7 @@ use pyo3::prelude::*;
 use run::Run;
 use share::Share;
 use std::ptr;
+use std::sync::Arc;
 
 /// What Python says of a handler, beside what [`Hooks`] want to know.
 #[derive(FromPyObject)]
@@ -54,9 +56,9 @@ pub enum Flow {
 type Handled = Result<(u64, i64), (u64, i64)>;
 
 /// One handler on one ring.
-#[pyclass(frozen, weakref, module = "ringbus._core")]
+#[pyclass(frozen, extends = ConsumerBase, module = "ringbus._core")]
 pub struct Processor {
-    reader: Reader,
+    reader: Arc<Reader>,
     hooks: Hooks,
     callable: Py<PyAny>,
     batch: bool,
@@ -119,7 +121,7 @@ impl Processor {
         ring: Py<RingHandle>,
         reader: ReaderFacts<'_>,
         handler: &Bound<'_, PyAny>,
-    ) -> PyResult<Self> {
+    ) -> PyResult<PyClassInitializer<Self>> {
         let hooks = Hooks::of(handler)?;
         let handler: HandlerFacts<'_> = handler.extract()?;
         let share = share::parse(py, &ring.get().ring, &handler)?;
@@ -135,9 +137,9 @@ impl Processor {
                 (fact, "take the objects one by one"),
             ));
         }
-        let reader = Reader::join(py, ring, &reader)?;
+        let reader = Arc::new(Reader::join(py, ring, &reader)?);
         let views = vec![ptr::null_mut(); reader.ring.kinds.len()];
-        Ok(Self {
+        let own = Self {
             callable: handler.callable.unbind(),
             batch: handler.batch,
             arity: handler.arity,
@@ -147,37 +149,9 @@ impl Processor {
             lease: GilCell::new(None),
             in_hand: GilCell::new(NONE_IN_HAND),
             hooks,
-            reader,
-        })
-    }
-
-    /// Its entry in the registry.
-    #[getter]
-    fn index(&self) -> usize {
-        self.reader.index()
-    }
-
-    #[getter]
-    fn name(&self) -> &str {
-        &self.reader.name
-    }
-
-    /// The last sequence it is done with.
-    #[getter]
-    fn sequence(&self) -> i64 {
-        self.reader.sequence()
-    }
-
-    /// Events it was lapped by.
-    #[getter]
-    fn missed(&self) -> u64 {
-        self.reader.missed()
-    }
-
-    /// Events handed to the handler.
-    #[getter]
-    fn events(&self) -> u64 {
-        self.reader.events()
+            reader: Arc::clone(&reader),
+        };
+        Ok(ConsumerBase::of(&reader).add_subclass(own))
     }
 
     /// Whether it has left the ring.
@@ -242,13 +216,7 @@ impl Processor {
         self.reader.part(py)
     }
 
-    /// (count, min, mean, (p50, p90, p99, p99.9), max) of the latency in ns; None where nothing is stamped.
-    fn latency(&self) -> Option<LatencyFacts> {
-        self.reader.latency()
-    }
-
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
-        visit.call(&self.reader.handle)?;
         visit.call(&self.callable)?;
         self.hooks.traverse(&visit)?;
         if let Share::Key { key, .. } = &self.share {
