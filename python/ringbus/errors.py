@@ -117,15 +117,15 @@ class WaitTimeout(RingBusError, TimeoutError):  # noqa: N818 (the field's word, 
     Attributes:
         what: what was waited for.
         seconds: the time-out.
-        laggards: the consumers that held it up, the slowest first.
+        laggards: who held it up: consumers, the slowest first, or an open claim that they wait for too.
     """
 
     def __init__(self, what: str, seconds: float, laggards: tuple[str, ...] = ()) -> None:
         behind = f"held up by {', '.join(repr(name) for name in laggards)}" if laggards else "nobody is named as late"
-        super().__init__(f"{what} took longer than {seconds:g} s: {behind}; wait longer, or let consumers catch up")
+        super().__init__(f"{what} took longer than {seconds:g} s: {behind}; wait longer, or let them go on")
         self.what = what
         self.seconds = seconds
-        self.laggards = laggards
+        self.laggards = tuple(laggards)
 
 
 class ClosedError(RingBusError, RuntimeError):

@@ -12,7 +12,7 @@ from ringbus.errors import ConfigurationError
 from ringbus.generics import E
 from ringbus.handlers import Shape, indices, shape_of
 from ringbus.machine.build import MachineCode, handler_code
-from ringbus.policies import OnError, Policy, policy
+from ringbus.policies import OnError, Policy, name_of, policy
 from ringbus.poller import reader_facts
 from ringbus.remote import Assignment, OnDeath, Restart, importable, restart_of
 from ringbus.threads import cpus_of
@@ -120,22 +120,20 @@ def role_of(
     _check_compiled(group, name, handler, shape, state=state, key=key)
     cpus = _check_cpus(group, name, shape, cpu)
     machine = _machine(group, facts, handler, shape, state)
+    own = group.policy if on_error is None else policy(on_error)
     assignment, restart = None, None
     if process or on_death != "halt":
-        _check_remote(name, shape, on_error, process=process, workers=workers, gating=gating)
+        _check_remote(name, shape, own, process=process, workers=workers, gating=gating)
+        if durable or absent_limit is not None or start is not None:
+            fact = f"{name!r} has process=True with durable=, absent_limit= or start="
+            raise ConfigurationError(fact, "use on_death='restart': its place is held from here on, whoever is away")
         restart = restart_of(name, on_death)
-        options: dict[str, Any] = {
-            "on_error": on_error,
-            "wait": wait,
-            "max_batch": max_batch,
-            "kinds": kinds,
-            "timeout": timeout,
-        }
-        options |= {"durable": restart is not None, "state": state, "cpu": cpu}
+        strategy = group.wait if wait is None else wait
+        options: dict[str, Any] = {"on_error": name_of(own), "wait": strategy, "durable": restart is not None}
+        options |= {"max_batch": max_batch, "kinds": kinds, "timeout": timeout, "state": state, "cpu": cpu}
         assignment = _assignment(group, name, handler, options)
     else:
         _check_key(name, key, types or known)
-    own = group.policy if on_error is None else policy(on_error)
     return Role(name, handler, shape, facts, own, workers, key, timeout, assignment, restart, machine, cpus)
 
 
@@ -210,16 +208,14 @@ def _check_key(name: str, key: object, types: Iterable[type]) -> None:
             raise ConfigurationError(f"{name!r} has key={key!r}, which {event_type.__name__} does not have", remedy)
 
 
-def _check_remote(
-    name: str, shape: Shape, on_error: OnError | None, *, process: bool, workers: int, gating: bool
-) -> None:
+def _check_remote(name: str, shape: Shape, own: Policy, *, process: bool, workers: int, gating: bool) -> None:
     if not process:
         raise ConfigurationError(f"{name!r} has on_death and runs in this process", "add process=True")
     if shape.kind == "async" or workers > 1 or not gating:
         fact = f"{name!r} has process=True with an async handler, workers or gating=False"
         raise ConfigurationError(fact, "use a plain or a batch handler that gates")
-    if on_error is not None and not isinstance(on_error, str):
-        fact = f"{name!r} has process=True and the policy {on_error!r}"
+    if name_of(own) is None:
+        fact = f"{name!r} has process=True and the policy {own!r}"
         raise ConfigurationError(fact, "use on_error='halt' or 'skip' for a handler in another process")
 
 

@@ -77,3 +77,8 @@ def policy(on_error: object) -> Policy:
         return on_error
     remedy = "use 'halt', 'skip', or an object with handle(error, sequence, event, consumer)"
     raise ConfigurationError(f"on_error is {on_error!r}", remedy)
+
+
+def name_of(of: Policy) -> str | None:
+    """The name of a policy that has one, by which another process knows it too."""
+    return {Halt: "halt", Skip: "skip"}.get(type(of))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import gc
 import signal
 import threading
-import time
 import weakref
 from typing import Any
 
@@ -36,6 +35,7 @@ from support.variants import (
     publish,
     running,
     taken,
+    work_for,
 )
 
 structured = only("arrays of slots need structured memory", lambda variant: variant.structured)
@@ -264,13 +264,6 @@ def test_better_f_the_size_of_batches_can_be_limited(variant: Variant, limit: in
 
 
 # -- waits of the blocking strategy -----------------------------------------------------------------------------------
-
-
-def work_for(seconds: float) -> None:
-    """Keep this thread busy for so much time of the processor: who is busy beside it gets as much, on any machine."""
-    begin = time.thread_time()
-    while time.thread_time() - begin < seconds:
-        continue
 
 
 @blocking

@@ -94,6 +94,7 @@ USES = {
     "ring.minimum_sequence": "ring.minimum_sequence",
     "ring.forget": "ring.forget('h')",
     "ring.recover": "ring.recover()",
+    "ring.source": "ring.source(print)",
     "ring.unlink": "ring.unlink()",
     "ring.close": "ring.close()",
     "with ring": "ring.__exit__(None, None, None)",

@@ -1,4 +1,4 @@
-"""What runs in other processes, which import it by its name: rings that were handed over."""
+"""What runs in other processes, which import it by its name: rings that were handed over, and handlers."""
 
 from __future__ import annotations
 
@@ -24,3 +24,22 @@ def publish(ring: ringbus.RingBuffer[Any], first: int, count: int) -> int:
 def publish_one(ring: ringbus.RingBuffer[Any], value: int) -> int:
     """Publish one value; the process that did."""
     return publish(ring, value, 1)
+
+
+class Noted(ringbus.Event):
+    """An event, and what the process of a handler made of it."""
+
+    value: int
+    pid: int = 0
+    doubled: int = 0
+
+
+def double(event: Noted) -> None:
+    """Fill in what a consumer behind this one looks at."""
+    event.pid, event.doubled = os.getpid(), 2 * event.value
+
+
+def double_after_zero(event: Noted) -> None:
+    """Fail at 0."""
+    double(event)
+    event.doubled //= event.value

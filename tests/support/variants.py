@@ -11,6 +11,7 @@ import contextlib
 import itertools
 import os
 import threading
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -267,6 +268,13 @@ def running(target: Callable[[], object]) -> Iterator[threading.Thread]:
     assert not thread.is_alive(), "the thread did not end"
     if raised:
         raise raised[0]
+
+
+def work_for(seconds: float) -> None:
+    """Keep this thread busy for so much time of the processor: who is busy beside it gets as much, on any machine."""
+    begin = time.thread_time()
+    while time.thread_time() - begin < seconds:
+        continue
 
 
 class Gate:

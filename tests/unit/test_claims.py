@@ -434,3 +434,31 @@ def test_a_ring_closed_inside_a_claim_still_takes_it(ring: ringbus.RingBuffer[Tr
         ring.close()
     assert numbers(reader.take()) == [3]
     assert reader.take() == []
+
+
+# -- who is in the way ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("consumers", [0, 1])
+def test_a_time_out_names_the_open_claim_that_everybody_waits_for(consumers: int) -> None:
+    ring = trades(8)
+    readers = [ring.poller(f"reader {number}") for number in range(consumers)]
+    publish_trades(ring, 1)
+    assert [numbers(reader.take()) for reader in readers] == [[0]] * consumers
+    with ring.claim() as trade:
+        trade.number = 1
+        publish_trades(ring, 7, first=2)
+        with pytest.raises(ringbus.WaitTimeout, match=r"held up by 'an open claim \(sequence 1\)'") as caught:
+            ring.producer(timeout=0.001).publish(symbol="", price=0.0)
+        assert caught.value.laggards == ("an open claim (sequence 1)",)
+
+
+def test_a_time_out_names_the_consumer_where_it_is_behind_the_open_claim() -> None:
+    ring = trades(8)
+    with ring.poller("slow"):
+        publish_trades(ring, 1)
+        with ring.claim() as trade:
+            trade.number = 1
+            publish_trades(ring, 6, first=2)
+            with pytest.raises(ringbus.WaitTimeout, match=r"slow \(8 behind\)"):
+                ring.producer(timeout=0.001).publish(symbol="", price=0.0)

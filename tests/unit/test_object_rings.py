@@ -221,6 +221,16 @@ def clearing(producers: Any = "multi", capacity: int = 8) -> tuple[ringbus.RingB
     return orders(capacity, producers, clear=clear), cleared
 
 
+def test_a_consumer_may_have_the_name_that_clearing_has_elsewhere() -> None:
+    ring = orders(8)
+    with ring.poller("(clear)"):
+        assert list(ring.statistics().consumers) == ["(clear)"]
+        for number in range(8):
+            ring.publish(number=number)
+        with pytest.raises(ringbus.WaitTimeout, match=r"\(clear\) \(8 behind\)"):
+            ring.producer(timeout=0.001).publish(number=8)
+
+
 @pytest.mark.parametrize("producers", PRODUCERS)
 def test_an_object_is_cleared_once_and_after_the_slowest_consumer(producers: Any) -> None:
     ring, cleared = clearing(producers)

@@ -355,6 +355,8 @@ def test_a_batch_that_times_out_says_how_many_were_published(ring: ringbus.RingB
     with pytest.raises(ringbus.WaitTimeout) as caught:
         ring.publish_batch(rows(11), timeout=0.01)
     assert caught.value.__notes__ == ["8 of 11 events were published"]
+    assert caught.value.seconds == 0.01
+    assert "longer than 0.01 s" in str(caught.value)
     assert numbers(reader.take()) == list(range(8))
     assert ring.publish_batch(rows(11)[8:]) == 10
     assert numbers(reader.take()) == [8, 9, 10]

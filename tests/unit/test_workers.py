@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections
 import threading
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -316,6 +317,77 @@ def test_a_failure_that_halts_ends_all_workers_and_tells_the_producer(
     with pytest.raises(ringbus.HandlerError):
         group.stop()
     assert group.join(PATIENCE)
+
+
+def failing_key(trade: Trade) -> object:
+    """Every seventh number has no key, and every ninth one that has no hash."""
+    if trade.number % 7 == 6:
+        raise ValueError(trade.number)
+    return [] if trade.number % 9 == 8 else trade.number
+
+
+BAD_KEYS = [number for number in range(200) if number % 7 == 6 or number % 9 == 8]
+
+
+class Told:
+    """A policy that takes down what it is told, and goes on."""
+
+    def __init__(self) -> None:
+        self.told: list[tuple[type[BaseException], int, int, str]] = []
+
+    def handle(self, error: BaseException, sequence: int, event: Any, consumer: ringbus.Consumer) -> None:
+        self.told.append((type(error), sequence, event.number, consumer.name))
+
+
+def taking(seen: Recorder, form: str) -> Callable[..., object]:
+    """A handler of events, or of batches, that takes down the numbers."""
+    if form == "event":
+        return seen
+
+    @ringbus.batch
+    def handle(events: Any) -> None:
+        seen.by_worker[threading.current_thread().name].extend(events["number"].tolist())
+
+    return handle
+
+
+@pytest.mark.parametrize("threads", [None, 1], ids=["threads", "one-thread"])
+@pytest.mark.parametrize("form", ["event", "batch"])
+def test_an_event_whose_key_fails_goes_to_the_policy_and_to_no_worker(
+    ring: ringbus.RingBuffer[Trade], form: str, threads: Any
+) -> None:
+    seen, policy = Recorder(), Told()
+    group = ring.consumer_group("group", threads=threads)
+    group.add("ship", taking(seen, form), workers=3, key=failing_key, on_error=policy)
+    with group:
+        publish_trades(ring, 200)
+    assert sorted(seen.all) == [number for number in range(200) if number not in BAD_KEYS]
+    kinds = [ValueError if number % 7 == 6 else TypeError for number in BAD_KEYS]
+    assert policy.told == [(kind, number, number, "ship") for kind, number in zip(kinds, BAD_KEYS, strict=True)]
+
+
+@pytest.mark.parametrize("form", ["event", "batch"])
+def test_a_key_that_fails_halts_under_the_default_policy(ring: ringbus.RingBuffer[Trade], form: str) -> None:
+    seen = Recorder()
+    group = ring.consumer_group("group")
+    group.add("ship", taking(seen, form), workers=2, key=failing_key)
+    with pytest.raises(ringbus.HandlerError, match="'ship' failed at sequence 6 ") as caught, group:
+        publish_trades(ring, 7)
+    assert isinstance(caught.value.__cause__, ValueError)
+    assert set(seen.all) <= set(range(6))
+
+
+def test_a_key_of_objects_that_fails_goes_to_the_policy_too() -> None:
+    class Order:
+        number = 0
+
+    ring = ringbus.RingBuffer(factory=Order, capacity=8)
+    seen, policy = Recorder(), Told()
+    group = ring.consumer_group("group", on_error=policy)
+    group.add("ship", seen, workers=2, key="missing")
+    with group:
+        ring.publish(number=5)
+    assert (seen.all, policy.told) == ([], [(AttributeError, 0, 5, "ship")])
 
 
 def test_the_counts_of_workers_add_up(ring: ringbus.RingBuffer[Trade]) -> None:

@@ -56,6 +56,34 @@ pub fn laggards(segment: &Segment) -> Vec<usize> {
         .collect()
 }
 
+/// The first sequence that nobody can pass because it is claimed and not published: not even the slowest consumer, or,
+/// where there is none, the producers themselves. `None` with a single producer, which knows its own open claim.
+pub fn open_claim_in_the_way(segment: &Segment) -> Option<i64> {
+    if segment.geometry().kind == ProducerKind::Single {
+        return None;
+    }
+    let claimed = cursor(segment);
+    let (gate, slowest) = segment.minimum_gate(claimed);
+    let (passed, last) = match slowest {
+        Some(_) => (gate, claimed.min(gate + 1)),
+        None => (claimed - segment.capacity(), claimed),
+    };
+    let hole = segment.published_up_to(passed.max(segment.before_start()) + 1, last) + 1;
+    (hole <= last).then_some(hole)
+}
+
+/// The process that has announced a claim of `sequence`, in a shared ring.
+pub fn claimant(segment: &Segment, sequence: i64) -> Option<u64> {
+    let covers = |line: &usize| {
+        segment.producer(*line).intents.iter().any(|intent| {
+            let (low, high) = (intent.low.load(Ordering::Acquire), intent.high.load(Ordering::Acquire));
+            low > 0 && low - 1 <= sequence && sequence < high
+        })
+    };
+    let line = (0..segment.geometry().producers as usize).find(covers)?;
+    Some(segment.producer(line).owner.load(Ordering::Acquire))
+}
+
 /// What state the process of a consumer is in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Condition {

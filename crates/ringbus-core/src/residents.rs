@@ -1,6 +1,6 @@
 //! Who takes part in a ring and in what state, in words for people.
 
-use crate::inspect::{ConsumerFacts, condition, consumer, consumers, producers};
+use crate::inspect::{ConsumerFacts, claimant, condition, consumer, consumers, producers};
 use crate::registry;
 use crate::segment::Segment;
 
@@ -16,6 +16,12 @@ fn describe_facts(segment: &Segment, facts: &ConsumerFacts) -> String {
     }
     let state = condition(segment, facts.index).word();
     format!("{name} ({behind} behind, pid {}, {state})", facts.pid)
+}
+
+/// An open claim for a message: its sequence, and in a shared ring the process that has announced it.
+pub fn describe_claim(segment: &Segment, sequence: i64) -> String {
+    let pid = claimant(segment, sequence).map_or_else(String::new, |pid| format!(", pid {pid}"));
+    format!("an open claim (sequence {sequence}{pid})")
 }
 
 /// Every consumer and producer of a ring and its process, for messages.

@@ -7,6 +7,7 @@ mod support;
 use ringbus_core::consumer::Behind;
 use ringbus_core::inspect::{self, Condition, ProducerFacts};
 use ringbus_core::registry::{HELD, LIVE};
+use ringbus_core::residents::describe_claim;
 use ringbus_core::{Consumer, ProducerKind, Sequencer, Start, Terms};
 use support::{KINDS, join, ring};
 
@@ -168,4 +169,43 @@ fn who_is_behind_all_steps_over_pads_and_open_claims() {
     assert_eq!(Behind::next(&last), Behind::NoEvent(1));
     producer.publish(1, 1);
     assert_eq!(Behind::next(&last), Behind::Event(1));
+}
+
+#[test]
+fn an_open_claim_that_the_slowest_consumer_waits_for_is_in_the_way() {
+    let (segment, mut producer) = ring(ProducerKind::Multi, 8);
+    let (slow, quick) = (join(&segment, "slow"), join(&segment, "quick"));
+    producer.fill(2);
+    let open = producer.try_claim(1).unwrap();
+    producer.fill(5);
+    assert_eq!(inspect::open_claim_in_the_way(&segment), None);
+    slow.commit(1);
+    quick.commit(1);
+    assert_eq!(inspect::open_claim_in_the_way(&segment), Some(open));
+    assert_eq!(describe_claim(&segment, open), "an open claim (sequence 2)");
+    producer.publish(open, open);
+    assert_eq!(inspect::open_claim_in_the_way(&segment), None);
+    assert_eq!(inspect::laggards(&segment).len(), 2);
+}
+
+#[test]
+fn without_consumers_the_oldest_open_claim_of_the_lap_is_in_the_way() {
+    let (segment, mut producer) = ring(ProducerKind::Multi, 4);
+    assert_eq!(inspect::open_claim_in_the_way(&segment), None);
+    producer.fill(1);
+    let open = producer.try_claim(2).unwrap();
+    producer.fill(1);
+    producer.fill(1);
+    assert_eq!(inspect::open_claim_in_the_way(&segment), Some(open - 1));
+    producer.publish(open - 1, open);
+    assert_eq!(inspect::open_claim_in_the_way(&segment), None);
+}
+
+#[test]
+fn a_single_producer_is_never_in_its_own_way() {
+    let (segment, mut producer) = ring(ProducerKind::Single, 4);
+    let _consumer = join(&segment, "reader");
+    producer.try_claim(2).unwrap();
+    assert_eq!(inspect::open_claim_in_the_way(&segment), None);
+    assert_eq!(inspect::laggards(&segment), [0]);
 }

@@ -38,9 +38,17 @@ impl Processor {
         // SAFETY: attached; the callable is alive as long as `self`.
         let call = unsafe { call::function_of(callable) };
         let mut events = 0;
-        for sequence in first..=end {
-            if !PLAIN && !self.is_taken(py, sequence) {
-                continue;
+        // What follows the last event that is taken may be one whose key fails.
+        for sequence in first..=last {
+            if !PLAIN {
+                match self.takes(py, sequence) {
+                    Ok(true) => {}
+                    Ok(false) => continue,
+                    Err(error) => match self.key_failed(py, error, sequence) {
+                        Flow::Continue => continue,
+                        Flow::Stop => return Err((events, sequence - 1)),
+                    },
+                }
             }
             if self.reader.alert.is_raised() {
                 return Err((events, sequence - 1));

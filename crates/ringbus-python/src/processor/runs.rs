@@ -10,7 +10,18 @@ impl Processor {
     /// Hands `first..=last` out as arrays, cut at the wrap, at Pads and where the type changes.
     pub(super) fn handle_runs(&self, py: Python<'_>, first: i64, last: i64) -> Handled {
         let (mut next, mut events) = (first, 0);
-        while let Some((low, high)) = self.next_run(py, next, last) {
+        loop {
+            let (low, high) = match self.next_run(py, next, last) {
+                Ok(Some(run)) => run,
+                Ok(None) => return Ok((events, last)),
+                Err((sequence, error)) => match self.key_failed(py, error, sequence) {
+                    Flow::Continue => {
+                        next = sequence + 1;
+                        continue;
+                    }
+                    Flow::Stop => return Err((events, sequence - 1)),
+                },
+            };
             if self.reader.alert.is_raised() {
                 return Err((events, low - 1));
             }
@@ -29,20 +40,26 @@ impl Processor {
             events += size as u64;
             next = high + 1;
         }
-        Ok((events, last))
     }
 
-    fn next_run(&self, py: Python<'_>, next: i64, last: i64) -> Option<(i64, i64)> {
+    /// The first run from `next` on; an error is that of a key, with its sequence.
+    fn next_run(&self, py: Python<'_>, next: i64, last: i64) -> Result<Option<(i64, i64)>, (i64, PyErr)> {
         let segment = &self.ring().segment;
-        let low = (next..=last).find(|&sequence| self.is_taken(py, sequence))?;
+        let mut low = next;
+        while low <= last && !self.takes(py, low).map_err(|error| (low, error))? {
+            low += 1;
+        }
+        if low > last {
+            return Ok(None);
+        }
         let end = last.min(low + segment.capacity() - segment.index(low) as i64 - 1);
         if self.ring().kinds.len() == 1 && !segment.has_pads() && matches!(self.share, Share::All) {
-            return Some((low, end));
+            return Ok(Some((low, end)));
         }
         let kind = self.ring().kind_at(segment.slot(low));
         let fits = |&sequence: &i64| self.ring().kind_at(segment.slot(sequence)) == kind && self.is_taken(py, sequence);
         let high = (low + 1..=end).take_while(fits).last().unwrap_or(low);
-        Some((low, high))
+        Ok(Some((low, high)))
     }
 
     fn handle_run(&self, py: Python<'_>, low: i64, size: i64) -> Flow {

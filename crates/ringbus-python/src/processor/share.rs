@@ -1,7 +1,7 @@
 //! Which events of a ring a handler takes: all of its types, or a worker's share of them.
 
 use super::run::Run;
-use super::{HandlerFacts, Processor};
+use super::{Flow, HandlerFacts, Processor};
 use crate::call;
 use crate::cell::GilCell;
 use crate::ring::Ring;
@@ -92,15 +92,25 @@ impl Processor {
         }
     }
 
-    /// Whether the event at `sequence` is one, of a type this handler takes, and its share.
+    /// Whether the event at `sequence` is one, of a type this handler takes, and its share. One whose key fails is
+    /// nobody's.
     pub(super) fn is_taken(&self, py: Python<'_>, sequence: i64) -> bool {
+        self.takes(py, sequence).unwrap_or(false)
+    }
+
+    /// As [`Self::is_taken`], with what its key raised: to the first worker, which asks the policy for all.
+    ///
+    /// # Errors
+    /// What the key raised, or that it has no hash.
+    #[inline]
+    pub(super) fn takes(&self, py: Python<'_>, sequence: i64) -> PyResult<bool> {
         let ring = self.ring();
         let slot = ring.segment.slot(sequence);
         if ring.segment.is_pad(sequence) || !self.reader.takes(ring.kind_at(slot)) {
-            return false;
+            return Ok(false);
         }
         match &self.share {
-            Share::All | Share::Free { .. } => true,
+            Share::All | Share::Free { .. } => Ok(true),
             Share::Bytes {
                 number,
                 workers,
@@ -109,26 +119,40 @@ impl Processor {
             } => {
                 // SAFETY: the field is inside the event.
                 let bytes = unsafe { std::slice::from_raw_parts(ring.event(sequence).add(*offset), *size) };
-                worker_of(bytes, *workers) == *number
+                Ok(worker_of(bytes, *workers) == *number)
             }
             Share::Key {
                 number,
                 workers,
                 key,
                 callable,
-            } => {
-                // A key that cannot be had falls to the first worker, whose handler will see the event.
-                self.key_of(py, sequence, key, *callable).unwrap_or(0) % workers == *number
-            }
+            } => match self.key_of(py, sequence, key, *callable) {
+                Ok(key) => Ok(key % workers == *number),
+                Err(error) if *number == 0 => Err(error),
+                Err(_) => Ok(false),
+            },
         }
     }
 
+    /// Asks the policy what comes of an event whose key failed.
+    #[cold]
+    pub(super) fn key_failed(&self, py: Python<'_>, error: PyErr, sequence: i64) -> Flow {
+        self.in_hand.set(sequence);
+        let event = self.event_of(py, sequence).ok();
+        self.hooks.failed(py, error, sequence, event)
+    }
+
+    /// The event at `sequence`, of its own.
+    fn event_of(&self, py: Python<'_>, sequence: i64) -> PyResult<Py<PyAny>> {
+        let ring = self.ring();
+        if ring.objects.is_some() {
+            return Ok(ring.object(sequence).clone_ref(py));
+        }
+        self.reader.own_event(py, ring.segment.slot(sequence))
+    }
+
     fn key_of(&self, py: Python<'_>, sequence: i64, key: &Py<PyAny>, callable: bool) -> PyResult<u64> {
-        let event = if self.ring().objects.is_some() {
-            self.ring().object(sequence).clone_ref(py)
-        } else {
-            self.reader.own_event(py, self.ring().segment.slot(sequence))?
-        };
+        let event = self.event_of(py, sequence)?;
         let value = if callable {
             call::call(py, key, [&event])?
         } else {

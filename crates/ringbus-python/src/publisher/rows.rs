@@ -49,12 +49,10 @@ impl Publisher {
             ring.check(py)?;
             let left = rows.count - sent;
             let count = left.min(ring.segment.capacity());
-            let left_of_timeout =
-                deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()).as_secs_f64());
             let (high, count) = match ring.try_claim(py, count)? {
                 Ok(high) => (high, count),
                 Err(_) => self
-                    .claim_what_is_free(py, count, left_of_timeout)
+                    .claim_what_is_free(py, count, deadline, timeout)
                     .inspect_err(|error| {
                         note(py, error, &format!("{sent} of {} events were published", rows.count));
                     })?,
@@ -70,7 +68,13 @@ impl Publisher {
         Ok(last)
     }
 
-    fn claim_what_is_free(&self, py: Python<'_>, most: i64, timeout: Option<f64>) -> PyResult<(i64, i64)> {
+    fn claim_what_is_free(
+        &self,
+        py: Python<'_>,
+        most: i64,
+        deadline: Option<Instant>,
+        timeout: Option<f64>,
+    ) -> PyResult<(i64, i64)> {
         let ring = &*self.ring;
         ring.check_open_claim(py)?;
         if let Some(claimed) = ring.poll_claim_part(most) {
@@ -78,7 +82,7 @@ impl Publisher {
         }
         // A quarter at a time, so that a slow consumer is not waited for once an event.
         let count = (ring.segment.capacity() / 4).clamp(1, most);
-        Ok((ring.claim(py, count, timeout)?, count))
+        Ok((ring.claim_until(py, count, deadline, timeout)?, count))
     }
 }
 

@@ -9,6 +9,7 @@ use ringbus_core::{
     wait,
 };
 use std::sync::Arc;
+use std::time::Instant;
 
 /// Who may claim.
 pub enum Producers {
@@ -126,7 +127,8 @@ impl Ring {
         if let Ok(high) = self.try_claim(py, count)? {
             return Ok(high);
         }
-        self.claim_slowly(py, count, timeout)
+        let deadline = enter::deadline(py, timeout)?;
+        self.claim_until(py, count, deadline, timeout)
     }
 
     /// Claims `count` slots if they are free.
@@ -181,9 +183,18 @@ impl Ring {
         }
     }
 
+    /// Waits for `count` free slots until `deadline`, and claims them; an error says what `timeout` had been.
+    ///
+    /// # Errors
+    /// A count out of range, a time-out, a closed or failed ring, a signal.
     #[cold]
-    fn claim_slowly(&self, py: Python<'_>, count: i64, timeout: Option<f64>) -> PyResult<i64> {
-        let deadline = enter::deadline(py, timeout)?;
+    pub fn claim_until(
+        &self,
+        py: Python<'_>,
+        count: i64,
+        deadline: Option<Instant>,
+        timeout: Option<f64>,
+    ) -> PyResult<i64> {
         self.check_handling(py)?;
         loop {
             let claimed = self.is_single().then(|| self.claimed());

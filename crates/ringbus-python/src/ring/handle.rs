@@ -1,7 +1,7 @@
 //! The ring itself as Python has it, without verbs.
 
 use super::objects::make_objects;
-use super::{CLEAR_NAME, CLOSED, EventKind, FAILED, Failure, Producers, Ring, SegmentHandle, SlotShape};
+use super::{CLOSED, EventKind, FAILED, Failure, Producers, Ring, SegmentHandle, SlotShape};
 use crate::schema::Schema;
 use crate::waits::{self, WaitFacts};
 use crate::{enter, errors, fork};
@@ -244,7 +244,7 @@ impl RingHandle {
         self.ring.check_fork(py)?;
         let segment = &self.ring.segment;
         let facts = inspect::consumers(segment);
-        let known = facts.into_iter().filter(|facts| facts.name != CLEAR_NAME);
+        let known = facts.into_iter().filter(|facts| !self.ring.is_clear(facts.index));
         PyList::new(py, known.map(|facts| row(segment, facts)).collect::<Vec<_>>())
     }
 

@@ -41,6 +41,13 @@ impl Ring {
         result
     }
 
+    /// Whether the entry at `index` is that of [`Clear`], which is no consumer to anybody else.
+    pub fn is_clear(&self, index: usize) -> bool {
+        let clear = self.objects.as_ref().and_then(|objects| objects.clear.as_ref());
+        let consumer = clear.and_then(|clear| clear.consumer.get_mut().as_ref());
+        consumer.is_some_and(|consumer| consumer.index() == index)
+    }
+
     fn clear_up_to_gate(&self, py: Python<'_>, clear: &Clear) -> PyResult<()> {
         let mut result = Ok(());
         while let Some(consumer) = clear.consumer.get_mut().clone() {
