@@ -115,6 +115,15 @@ class ConsumerGroup(Generic[E]):
     def add(
         self,
         name: str,
+        handler: Callable[[E, Any, int], object] | Callable[[E, Any, int, bool], object],
+        *,
+        kinds: None = None,
+        **options: Unpack[ConsumerOptions[E]],
+    ) -> Consumer: ...
+    @overload
+    def add(
+        self,
+        name: str,
         handler: Callable[[Rows], object],
         *,
         kinds: Sequence[type] | None = None,

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
 from types import TracebackType
-from typing import assert_type
+from typing import Any, assert_type
 
 import numpy as np
 import numpy.typing as npt
@@ -52,6 +53,36 @@ async def later(trade: Trade) -> None: ...
 @ringbus.batch
 def total(events: npt.NDArray[np.void], first_sequence: int) -> float:
     return float(events["price"].sum())
+
+
+@ringbus.compiled
+def count(trade: Trade, state: Any) -> None:
+    state.count += 1
+
+
+@ringbus.compiled(fastmath=True)
+def weigh(trade: Trade, state: npt.NDArray[np.float64], sequence: int, end_of_batch: bool) -> int:
+    state[0] += trade.price
+    return 0
+
+
+def walk(trade: Trade, state: Any, sequence: int) -> bool:
+    trade.price = state.price
+    return sequence < 1000
+
+
+def compiled_handlers_and_sources() -> None:
+    ring = ringbus.RingBuffer(Trade, 1024)
+    group = ring.consumer_group("g")
+    assert_type(group.add("a", count, state={"count": 0}, cpu=0), ringbus.Consumer)
+    group.add("b", weigh, state=np.zeros(1), workers=2, cpu=(0, 1))
+    group.add("c", ctypes.CFUNCTYPE(ctypes.c_int)())
+    assert_type(weigh(Trade(price=1.0), np.zeros(1), 0, True), int)
+    with group, ring.source(walk, {"price": 0.0}, batch=8, limit=100) as source:
+        assert_type(source, ringbus.Source)
+        assert_type(source.join(1.0), bool)
+        assert_type(source.published, int)
+    group.add("d", count, state={"count": 0}, cpu="0")  # type: ignore[arg-type]  # pyright: ignore[reportCallIssue, reportArgumentType]
 
 
 def handlers_take_the_events_of_the_ring() -> None:

@@ -17,7 +17,9 @@ from support.machine import (
     Tick,
     add_up,
     code_of_sevens,
+    fill,
     in_order,
+    numbers,
     publish,
     refuse_sevens,
     spin_for_ever,
@@ -265,6 +267,23 @@ def test_compiled_handlers_of_one_thread_groups_are_refused() -> None:
     group = ticks().consumer_group("group", threads=1)
     with pytest.raises(ringbus.ConfigurationError, match=r"'sum' is compiled.*threads=1"):
         group.add("sum", add_up, state=sums())
+
+
+def test_compiled_handlers_come_and_go_while_events_flow() -> None:
+    ring = ticks(16)
+    group = ring.consumer_group("group", dynamic=True)
+    group.add("first", add_up, state=sums())
+    with group, ring.source(fill, numbers()):
+        second = group.add("second", in_order, state=sums(), depends_on=("first",))
+        while second.state.count < 100:
+            time.sleep(0)
+        group.remove("second")
+        count = second.state.count
+        assert second.left
+        group["first"].statistics()
+        assert second.state.count == count
+        while group["first"].state.count < count + 100:
+            time.sleep(0)
 
 
 def test_life_cycle_functions_are_called_on_the_handlers_thread(ring: ringbus.RingBuffer[Tick]) -> None:

@@ -153,10 +153,21 @@ impl Reader {
     /// As [`Self::poll`], behind a copy of its barrier: for a thread that is not attached.
     #[inline]
     pub fn poll_behind(&self, barrier: &SequenceBarrier, wanted: i64) -> Result<Result<i64, Lapped>, Blocker> {
+        self.look(barrier, wanted, self.max_batch)
+    }
+
+    /// Whether it may read `wanted`, or was lapped; looks at nothing behind that.
+    #[inline]
+    pub fn is_readable(&self, barrier: &SequenceBarrier, wanted: i64) -> bool {
+        self.look(barrier, wanted, 1).is_ok()
+    }
+
+    #[inline]
+    fn look(&self, barrier: &SequenceBarrier, wanted: i64, limit: i64) -> Result<Result<i64, Lapped>, Blocker> {
         if self.is_gating() {
-            barrier.poll(wanted, self.max_batch).map(Ok)
+            barrier.poll(wanted, limit).map(Ok)
         } else {
-            poll_unless_lapped(barrier, wanted, self.max_batch)
+            poll_unless_lapped(barrier, wanted, limit)
         }
     }
 
@@ -406,11 +417,7 @@ impl Condition for Readable<'_> {
     const FOLLOWS: bool = true;
 
     fn poll(&mut self) -> Result<(), Blocker> {
-        if self.reader.is_gating() {
-            self.barrier.poll(self.wanted, 1).map(|_| ())
-        } else {
-            poll_unless_lapped(self.barrier, self.wanted, 1).map(|_| ())
-        }
+        self.reader.look(self.barrier, self.wanted, 1).map(|_| ())
     }
 }
 

@@ -118,7 +118,7 @@ impl Consumption<'_> {
     fn wait(&self) -> Option<Ended> {
         let wanted = self.wanted();
         for _ in 0..SPINS {
-            if self.reader.poll_behind(&self.barrier, wanted).is_ok() {
+            if self.reader.is_readable(&self.barrier, wanted) {
                 return None;
             }
             spin_hint();
@@ -327,7 +327,7 @@ impl Consumption<'_> {
                 return Err(Ended::Halted);
             }
             let sequence = self.take(work, mine);
-            if self.reader.poll_behind(&self.barrier, sequence).is_err() {
+            if !self.reader.is_readable(&self.barrier, sequence) {
                 return Ok(done);
             }
             match self.handle_runs(sequence, sequence) {

@@ -77,7 +77,9 @@ impl Processor {
                 mine.set(Some(sequence));
                 self.reader.commit(py, sequence - 1)?;
             }
-            if self.reader.poll(sequence).is_err() || done >= self.reader.max_batch.min(1024) {
+            if !self.reader.is_readable(self.reader.barrier.get_mut(), sequence)
+                || done >= self.reader.max_batch.min(1024)
+            {
                 return Ok(Some(done));
             }
             if !self.ring().segment.is_pad(sequence) {
