@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from ringbus import _core
 from ringbus.asynchronous import AsyncProcessor
 from ringbus.deadline import Deadline
+from ringbus.errors import ConfigurationError
 from ringbus.runners import Runner
 from ringbus.threads import RunnerThread, pinned
 
@@ -64,6 +65,18 @@ class Crew:
             return
         self.started.update(runners)
         self._start_thread(lambda: _core.run_serial(runners), "all")
+
+    def check_can_start(self, runners: Iterable[Runner], *, on_one: bool) -> None:
+        """Check that async handlers have a loop, and none is to share a thread.
+
+        Raises:
+            ConfigurationError: one has not, or is.
+        """
+        for runner in runners:
+            if isinstance(runner, AsyncProcessor):
+                if on_one:
+                    raise ConfigurationError(f"{runner.name!r} is an async handler", "leave threads=1 out")
+                runner.loop()
 
     def _start_task(self, runner: AsyncProcessor) -> None:
         task = runner.start()
@@ -132,6 +145,12 @@ class Crew:
                 return False
             time.sleep(deadline.slice(_LOOK))
         return True
+
+    async def end_tasks(self, *, cancel: bool) -> None:
+        """Wait for the tasks on their own loop, cancelled first or not."""
+        for task in self.tasks if cancel else ():
+            task.cancel()
+        await asyncio.gather(*self.tasks, return_exceptions=True)
 
     def let_go(self, runners: Iterable[Runner]) -> None:
         """Wait for the threads of some runners to end, and forget all that have ended."""

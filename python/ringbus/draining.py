@@ -9,7 +9,7 @@ from typing import Any
 from ringbus import _core
 from ringbus.asynchronous import AsyncProcessor
 from ringbus.deadline import Deadline
-from ringbus.errors import ConfigurationError
+from ringbus.errors import ConfigurationError, WaitTimeout
 from ringbus.failures import Failures
 from ringbus.poller import MOST_CONSUMERS
 from ringbus.remote import RemoteProcessor
@@ -25,6 +25,16 @@ def laggards(runners: Iterable[Runner], target: int) -> tuple[str, ...]:
     """Who is not done with `target`, and by how much, the slowest first."""
     behind = [(target - runner.sequence, runner.name) for runner in runners if not runner.left]
     return tuple(f"{name} ({lag} behind)" for lag, name in sorted(behind, reverse=True) if lag > 0)
+
+
+def check_done(what: str, timeout: float | None, late: tuple[str, ...]) -> None:
+    """Check that nobody was late.
+
+    Raises:
+        WaitTimeout: somebody was.
+    """
+    if late:
+        raise WaitTimeout(what, timeout or 0.0, late)
 
 
 def wait_until_done(

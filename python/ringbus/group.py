@@ -19,7 +19,7 @@ from ringbus.asynchronous import AsyncProcessor
 from ringbus.consumer import Consumer
 from ringbus.crew import Crew
 from ringbus.deadline import Deadline
-from ringbus.draining import check_can_run_out, laggards, run_out, wait_until_done
+from ringbus.draining import check_can_run_out, check_done, laggards, run_out, wait_until_done
 from ringbus.errors import ClaimError, ConfigurationError, HaltedError, PeerDiedError, TopologyError, WaitTimeout
 from ringbus.failures import Failures
 from ringbus.generics import E, Handler, Rows, T
@@ -353,7 +353,7 @@ class ConsumerGroup(Generic[E]):
                     raise TopologyError(f"group {self.name!r} was started before", "make a new group")
                 if not self._consumers:
                     raise TopologyError(f"group {self.name!r} has no consumers", "add one first")
-                self._check_can_run_async()
+                self._crew.check_can_start(self._ordered(), on_one=self.one_thread)
                 self._state = "running"
                 undo.callback(self.halt)
                 self.ring._begin_group()
@@ -361,13 +361,6 @@ class ConsumerGroup(Generic[E]):
                 self._crew.start_all(self._ordered(), on_one=self.one_thread)
             undo.pop_all()
         return self
-
-    def _check_can_run_async(self) -> None:
-        for runner in self._ordered():
-            if isinstance(runner, AsyncProcessor):
-                if self.one_thread:
-                    raise ConfigurationError(f"{runner.name!r} is an async handler", "leave threads=1 out")
-                runner.loop()
 
     def _runners(self) -> list[Runner]:
         return [runner for consumer in self for runner in consumer.runners]
@@ -425,8 +418,7 @@ class ConsumerGroup(Generic[E]):
         self.failures.raise_any()
         if self._halted:
             raise HaltedError(self.name)
-        if late:
-            raise WaitTimeout(f"draining group {self.name!r}", timeout or 0.0, late)
+        check_done(f"draining group {self.name!r}", timeout, late)
 
     def _drain(self, timeout: float | None) -> tuple[str, ...]:
         """Wait; the names of those that are not done in time. Ends early when the group fails or is halted."""
@@ -465,8 +457,9 @@ class ConsumerGroup(Generic[E]):
         if self._crew.on_own_thread():
             raise ClaimError(f"group {self.name!r} cannot stop inside its own handler", "use halt() there")
         self._check_not_on_loop("stop")
-        if self._state == "manual" or self._is_behind():
-            self._run_out(self.ring._ring.published())
+        target, never_started = self.ring._ring.published(), self._state == "new" and not self._halted
+        if self._state == "manual" or (never_started and laggards(self._runners(), target)):
+            self._run_out(target)
         deadline = Deadline(timeout)
         late = self._drain(timeout) if self._state == "running" else ()
         self._ending = True
@@ -477,14 +470,7 @@ class ConsumerGroup(Generic[E]):
             raise WaitTimeout(f"stopping group {self.name!r}", timeout or 0.0, (*late, *self._crew.alive()))
         self._finish()
         self.failures.raise_any()
-        if late:
-            raise WaitTimeout(f"stopping group {self.name!r}", timeout or 0.0, late)
-
-    def _is_behind(self) -> bool:
-        """Whether a group that never started has events to handle before it stops."""
-        target = self.ring._ring.published()
-        can_run = self._state == "new" and not self._halted
-        return can_run and any(runner.sequence < target for runner in self._runners())
+        check_done(f"stopping group {self.name!r}", timeout, late)
 
     def join(self, timeout: float | None = None) -> bool:
         """Wait for the threads to end, after `halt` or a failure.
@@ -532,8 +518,9 @@ class ConsumerGroup(Generic[E]):
 
     def drain_at_exit(self, limit: float) -> None:
         """At the end of the interpreter: drain for `limit` seconds."""
-        if (late := self._drain(limit)) and not self.failures:
-            raise WaitTimeout(f"draining group {self.name!r}", limit, late)
+        late = self._drain(limit)
+        if not self.failures:
+            check_done(f"draining group {self.name!r}", limit, late)
 
     def end_at_exit(self) -> None:
         """At the end of the interpreter: halt, join what ends in a second, and raise what nobody was told of."""
@@ -597,15 +584,12 @@ class ConsumerGroup(Generic[E]):
             self.failures.note(error)
             return
         self.failures.raise_any()
-        if late:
-            raise WaitTimeout(f"stopping group {self.name!r}", self.drain_timeout or 0.0, late)
+        check_done(f"stopping group {self.name!r}", self.drain_timeout, late)
 
     async def _end_tasks(self, *, cancel: bool) -> None:
         """Halt and leave the ring; async handlers that are cancelled do not finish the event in hand."""
         self._halt_runners()
-        for task in self._crew.tasks if cancel else ():
-            task.cancel()
-        await asyncio.gather(*self._crew.tasks, return_exceptions=True)
+        await self._crew.end_tasks(cancel=cancel)
         await asyncio.to_thread(self._finish)
 
     # -- looking --------------------------------------------------------------------------------------------------
