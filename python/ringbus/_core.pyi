@@ -47,8 +47,11 @@ _T_co = TypeVar("_T_co", covariant=True)
 # In ns: count, min, mean, (p50, p90, p99, p99.9), max.
 _Latency: TypeAlias = tuple[int, int, float, tuple[int, int, int, int], int]
 # Of a consumer: index, name, state, sequence, gating, depends_on, events, batches, (waits, blocked_ns), missed,
-# (pid, condition, durable).
-_Row: TypeAlias = tuple[int, str, int, int, bool, int, int, int, tuple[int, int], int, tuple[int, str, bool]]
+# (pid, condition, durable, evict_after).
+_Process: TypeAlias = tuple[int, str, bool, float | None]
+_Row: TypeAlias = tuple[int, str, int, int, bool, int, int, int, tuple[int, int], int, _Process]
+# What a process may do with a shared ring: all, write no slots, write nothing.
+_Access: TypeAlias = Literal["write", "slots", "read"]
 # Of a field: name, kind, NumPy type, offset, bytes, extra, required, default.
 _Field: TypeAlias = tuple[str, str, str, int, int, Any, bool, Any]
 
@@ -117,7 +120,7 @@ class Ring:
     @property
     def shared(self) -> bool: ...
     @property
-    def read_only(self) -> bool: ...
+    def access(self) -> _Access: ...
     def published(self) -> int: ...
     def is_available(self, sequence: int) -> bool: ...
     def unlink(self) -> None: ...
@@ -133,7 +136,7 @@ class Ring:
 
 @final
 class Segment:
-    def __new__(cls, name: str, read_only: bool) -> Self: ...
+    def __new__(cls, name: str, access: _Access) -> Self: ...
     @property
     def schema(self) -> str: ...
     @property

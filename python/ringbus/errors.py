@@ -294,6 +294,25 @@ class PeerDiedError(RingBusError, ConnectionError):
         self.how = how
 
 
+class EvictedError(RingBusError, RuntimeError):
+    """A consumer held producers up for longer than its `evict_after=`, and they went on without it.
+
+    What it made of events after `sequence` does not count: they may have been overwritten while it read them.
+
+    Attributes:
+        name: the consumer.
+        sequence: the last sequence that it was done with in time.
+        missed: events after that one.
+    """
+
+    def __init__(self, name: str, sequence: int, missed: int) -> None:
+        fact = f"{name!r} was too slow and evicted after sequence {sequence}: it missed {missed} events"
+        super().__init__(f"{fact}; add it again to go on from now, and make it faster or give it a longer evict_after=")
+        self.name = name
+        self.sequence = sequence
+        self.missed = missed
+
+
 class RingNotFoundError(RingBusError, FileNotFoundError):
     """There is no shared ring of that name.
 

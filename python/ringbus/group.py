@@ -155,6 +155,7 @@ class ConsumerGroup(Generic[E]):
         timeout: float | None = None,
         durable: bool = False,
         absent_limit: int | None = None,
+        evict_after: float | None = None,
         process: bool = False,
         on_death: OnDeath = "halt",
         state: object = None,
@@ -185,6 +186,9 @@ class ConsumerGroup(Generic[E]):
                 sequence it was done with, so an event may come twice but none is lost.
             absent_limit: the most events a durable one may be behind while it is away; past that it is let go, and on
                 its return begins after the cursor and is told how many it missed.
+            evict_after: how long producers wait for it, in seconds: when it has not moved for so long though it could,
+                it is evicted, and gets EvictedError when it goes on. For a ring attached with `read_only="slots"`, or
+                with process=True; None is for ever.
             process: run the handler in a process of its own, which attaches to the shared ring. It has to be a function
                 at the top level of a module; what it raises reaches the group with the traceback it had there.
             on_death: what follows when that process dies: "halt" halts the group with PeerDiedError; "restart", or a
@@ -217,6 +221,7 @@ class ConsumerGroup(Generic[E]):
             timeout=timeout,
             durable=durable,
             absent_limit=absent_limit,
+            evict_after=evict_after,
             process=process,
             on_death=on_death,
             state=state,

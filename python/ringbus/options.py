@@ -36,6 +36,7 @@ class ConsumerOptions(TypedDict, Generic[E], total=False):
     timeout: float | None
     durable: bool
     absent_limit: int | None
+    evict_after: float | None
     process: bool
     on_death: OnDeath
     state: object
@@ -91,6 +92,7 @@ def role_of(
     timeout: float | None,
     durable: bool,
     absent_limit: int | None,
+    evict_after: float | None,
     process: bool,
     on_death: OnDeath,
     state: object,
@@ -113,6 +115,7 @@ def role_of(
         start=start,
         durable=durable,
         absent_limit=absent_limit,
+        evict_after=evict_after,
     )
     _check_workers(name, workers, key, shape.kind, gating)
     if shape.kind == "async" and timeout is not None:
@@ -131,6 +134,7 @@ def role_of(
         strategy = group.wait if wait is None else wait
         options: dict[str, Any] = {"on_error": name_of(own), "wait": strategy, "durable": restart is not None}
         options |= {"max_batch": max_batch, "kinds": kinds, "timeout": timeout, "state": state, "cpu": cpu}
+        options["evict_after"] = evict_after
         assignment = _assignment(group, name, handler, options)
     else:
         _check_key(name, key, types or known)

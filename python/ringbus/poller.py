@@ -26,6 +26,7 @@ class ReaderOptions(TypedDict, total=False):
     max_batch: int | None
     start: int | str | None
     depends_on: Sequence[str]
+    evict_after: float | None
 
 
 class PollerOptions(ReaderOptions, total=False):
@@ -44,6 +45,7 @@ def reader_facts(
     start: int | str | None,
     durable: bool = False,
     absent_limit: int | None = None,
+    evict_after: float | None = None,
 ) -> SimpleNamespace:
     """What the core is told of a consumer.
 
@@ -72,7 +74,19 @@ def reader_facts(
         start=start,
         durable=bool(durable),
         absent_limit=absent_limit or 0,
+        evict_after=_nanoseconds(name, evict_after, gating),
     )
+
+
+def _nanoseconds(name: str, evict_after: Any, gating: bool) -> int:
+    if evict_after is None:
+        return 0
+    if not gating:
+        raise ConfigurationError(f"{name!r} has evict_after= and does not gate", "leave one of them out")
+    is_number = isinstance(evict_after, int | float) and not isinstance(evict_after, bool)
+    if not is_number or not 0.001 <= evict_after <= 1e9:
+        raise ConfigurationError(f"{name!r} has evict_after={evict_after!r}", "use seconds, 0.001 to 1e9, or None")
+    return int(evict_after * 1e9)
 
 
 class EventPoller(_core.Poller, Generic[E]):

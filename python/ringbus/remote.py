@@ -303,7 +303,8 @@ def _main(assignment: Assignment, connection: Connection) -> None:
 def _serve(assignment: Assignment, connection: Connection) -> BaseException | None:
     from ringbus.sharing import reattach
 
-    ring = reattach(assignment.ring, assignment.types, None)
+    read_only: Literal[False, "slots"] = False if assignment.options["evict_after"] is None else "slots"
+    ring = reattach(assignment.ring, assignment.types, None, read_only)
     group = ring.consumer_group(f"{assignment.group}:{assignment.consumer}", at_exit="halt")
     group.add(assignment.consumer, assignment.handler, **assignment.options)
     group.start()

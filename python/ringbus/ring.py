@@ -195,9 +195,10 @@ class RingBuffer(Verbs[E, P]):
         return self._name
 
     @property
-    def read_only(self) -> bool:
-        """Whether it was attached read-only."""
-        return self._ring.read_only
+    def read_only(self) -> bool | Literal["slots"]:
+        """As it was attached: True for all of it, "slots" for the events, or False."""
+        access = self._ring.access
+        return access if access == "slots" else access == "read"
 
     def unlink(self) -> None:
         """Take the shared ring's name away. Who is attached keeps the memory, and gets RingReplacedError.
@@ -356,6 +357,7 @@ class RingBuffer(Verbs[E, P]):
         kinds: Sequence[type] | None = None,
         start: int | str | None = None,
         depends_on: Sequence[str] = (),
+        evict_after: float | None = None,
     ) -> EventPoller[Any]:
         """Make a consumer that is asked for events on the caller's own loop.
 
@@ -371,6 +373,8 @@ class RingBuffer(Verbs[E, P]):
             start: None begins at the place held for it (`require=`), or else after the cursor; "latest";
                 "oldest"; or a sequence that is held for it.
             depends_on: consumers whose work on an event it waits for.
+            evict_after: how long producers wait for it, in seconds; past that it is evicted and gets EvictedError.
+                For a ring attached with `read_only="slots"`; None is for ever.
         """
         facts = reader_facts(
             name,
@@ -379,6 +383,7 @@ class RingBuffer(Verbs[E, P]):
             max_batch=max_batch,
             gating=gating,
             start=start,
+            evict_after=evict_after,
         )
         return self._roster.poller(facts, depends_on)
 
@@ -397,6 +402,7 @@ class RingBuffer(Verbs[E, P]):
         kinds: Sequence[type] | None = None,
         start: int | str | None = None,
         depends_on: Sequence[str] = (),
+        evict_after: float | None = None,
     ) -> Subscription[Any]:
         """Make an asynchronous iterator over the events, on the event loop that runs it.
 
@@ -409,6 +415,7 @@ class RingBuffer(Verbs[E, P]):
             kinds: as for `poller`.
             start: as for `poller`.
             depends_on: as for `poller`.
+            evict_after: as for `poller`.
 
         Example:
             async for event in ring.subscribe("ui"): ...
@@ -421,6 +428,7 @@ class RingBuffer(Verbs[E, P]):
                 kinds=kinds,
                 start=start,
                 depends_on=depends_on,
+                evict_after=evict_after,
             )
         )
 
@@ -487,7 +495,7 @@ class RingBuffer(Verbs[E, P]):
         if self._name is not None:
             from ringbus.sharing import reattach
 
-            return reattach, (self._name, self.event_types, self.timeout)
+            return reattach, (self._name, self.event_types, self.timeout, self.read_only)
         raise ConfigurationError(
             f"{self!r} is private to process {os.getpid()} and cannot be pickled", "pass events, or make the ring there"
         )

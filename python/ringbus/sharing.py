@@ -5,12 +5,12 @@ from __future__ import annotations
 import time
 from pathlib import Path
 from types import UnionType
-from typing import Any
+from typing import Any, Literal
 
 from ringbus import _core
 from ringbus.creation import checked_types
 from ringbus.deadline import Deadline
-from ringbus.errors import RingNotFoundError
+from ringbus.errors import ConfigurationError, RingNotFoundError
 from ringbus.event import Event, EventMeta
 from ringbus.rebuilt import check_same, event_classes
 from ringbus.ring import RingBuffer
@@ -24,7 +24,7 @@ def attach(
     event: type[Event] | UnionType | None = None,
     *,
     wait: float = 0.0,
-    read_only: bool = False,
+    read_only: bool | Literal["slots"] = False,
     strategy: str | WaitStrategy = "blocking",
     timeout: float | None = None,
 ) -> RingBuffer[Any]:
@@ -35,8 +35,9 @@ def attach(
         event: its event type or types, checked against the ring field by field; left out, classes are made from the
             schema in the segment: the same fields, without methods.
         wait: how long to wait for the ring to be made, in seconds.
-        read_only: map it so that this process cannot write: its consumers need `gating=False`, hold nobody up, and may
-            be lapped.
+        read_only: True maps all of it so that this process cannot write: its consumers need `gating=False`, hold nobody
+            up, and may be lapped. "slots" maps the events so: its consumers take part as others do, get copies of the
+            events, and may have an `evict_after=`; there are no producers here.
         strategy: how producers wait for free slots, and the default of consumers.
         timeout: the longest wait of a verb, in seconds; None waits for ever.
 
@@ -47,7 +48,7 @@ def attach(
     Threads:
         Any. A ring may be attached to more than once in a process.
     """
-    segment = _attached(name, read_only, wait)
+    segment = _attached(name, access_of(read_only), wait)
     if event is None:
         types = event_classes(segment.schema)
     else:
@@ -56,20 +57,35 @@ def attach(
     return RingBuffer._over(name, segment, types, strategy, timeout)
 
 
-def _attached(name: str, read_only: bool, wait: float) -> _core.Segment:
+def access_of(read_only: bool | Literal["slots"]) -> Literal["write", "slots", "read"]:
+    """What the core calls it.
+
+    Raises:
+        ConfigurationError: neither True nor False nor "slots".
+    """
+    if read_only == "slots":
+        return "slots"
+    if not isinstance(read_only, bool):
+        raise ConfigurationError(f"read_only is {read_only!r}", 'use True, False or "slots"')
+    return "read" if read_only else "write"
+
+
+def _attached(name: str, access: Literal["write", "slots", "read"], wait: float) -> _core.Segment:
     deadline = Deadline(wait)
     while True:
         try:
-            return _core.Segment(name, read_only)
+            return _core.Segment(name, access)
         except RingNotFoundError:
             if deadline.is_over:
                 raise
         time.sleep(_LOOK_EVERY)
 
 
-def reattach(name: str, types: tuple[EventMeta, ...], timeout: float | None) -> RingBuffer[Any]:
+def reattach(
+    name: str, types: tuple[EventMeta, ...], timeout: float | None, read_only: bool | Literal["slots"] = False
+) -> RingBuffer[Any]:
     """Attach to the ring that was pickled."""
-    segment = _attached(name, read_only=False, wait=0.0)
+    segment = _attached(name, access_of(read_only), wait=0.0)
     check_same(name, segment.schema, types)
     return RingBuffer._over(name, segment, types, "blocking", timeout)
 

@@ -65,11 +65,12 @@ class ConsumerStatistics:
         blocked_ns: time in such waits, ns.
         missed: events it was lapped by; only a consumer that does not gate is.
         state: "live", "held" (a place kept for one that has not come), "left"; in a shared ring also "stopped" (by a
-            signal or a debugger), "away" (durable, its process gone) and "dead" (others still depend on it).
+            signal or a debugger), "away" (durable, its process gone), "evicted" and "dead" (others still depend on it).
         gating: whether producers wait for it.
         latency: publish to hand-over; None where the ring does not stamp.
         pid: its process; 0 where that is unknown.
         durable: whether its place stays while its process is away.
+        evict_after: how long producers wait for it before they evict it, in seconds; None is for ever.
     """
 
     name: str
@@ -86,6 +87,7 @@ class ConsumerStatistics:
     latency: LatencyStatistics | None
     pid: int = 0
     durable: bool = False
+    evict_after: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +144,7 @@ class Row(NamedTuple):
     batches: int
     waits: tuple[int, int]
     missed: int
-    process: tuple[int, str, bool] = (0, "alive", False)
+    process: tuple[int, str, bool, float | None] = (0, "alive", False, None)
 
 
 Latency = tuple[int, int, float, tuple[int, int, int, int], int] | None
@@ -173,6 +175,7 @@ def consumer_statistics(row: Row, cursor: int, latency: Latency, state: str | No
         latency=latency_statistics(latency),
         pid=row.process[0],
         durable=row.process[2],
+        evict_after=row.process[3],
     )
 
 

@@ -23,7 +23,7 @@ class ConsumerView:
     Attributes:
         name: its name.
         state: "live", "joining", "stopped" (by a signal or a debugger), "away" (durable, its process gone), "held" (a
-            place kept for one that has not come) or "dead".
+            place kept for one that has not come), "evicted" or "dead".
         pid: its process; 0 where nobody has come yet.
         sequence: the last sequence it is done with.
         lag: published sequences it is not done with.
@@ -35,6 +35,7 @@ class ConsumerView:
         waits: times nothing was there and it had to wait.
         blocked_ns: time in such waits, ns.
         missed: events it was lapped by, or missed while it was away.
+        evict_after: how long producers wait for it before they evict it, in seconds; None is for ever.
     """
 
     name: str
@@ -50,6 +51,7 @@ class ConsumerView:
     waits: int
     blocked_ns: int
     missed: int
+    evict_after: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +117,7 @@ class Watch:
         """
         self.name = name
         self._file = _identity(name)  # before, so that a ring that is replaced meanwhile is not taken for this one
-        self._segment = _core.Segment(name, True)
+        self._segment = _core.Segment(name, "read")
         self.header: Mapping[str, Any] = self._segment.header()
         self.schema = tuple(documents(self._segment.schema))
         types = event_classes(self._segment.schema)
@@ -173,4 +175,5 @@ def _consumer(row: Row, rows: list[Row], published: int) -> ConsumerView:
         waits=counted.waits,
         blocked_ns=counted.blocked_ns,
         missed=counted.missed,
+        evict_after=counted.evict_after,
     )

@@ -29,7 +29,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -108,7 +108,7 @@ SCENARIOS = (
 # -- the segment ------------------------------------------------------------------------------------------------------
 
 LINE = 128
-ENTRY = 4 * LINE
+ENTRY = 5 * LINE
 PRODUCERS = 64
 CONSUMERS = 64
 
@@ -126,20 +126,21 @@ class Region:
 
 def regions(capacity: int, multi: bool, schema_bytes: int, total: int) -> list[Region]:
     """Where each part of a segment is (crates/ringbus-core/src/layout.rs)."""
-    producers = 5 * LINE
+    state = -(-(LINE + schema_bytes) // 4096) * 4096
+    producers = state + 4 * LINE
     consumers = producers + PRODUCERS * LINE
-    schema = consumers + CONSUMERS * ENTRY
-    available = -(-(schema + schema_bytes) // 4096) * 4096
+    end = consumers + CONSUMERS * ENTRY
+    available = -(-end // 4096) * 4096
     slots = -(-(available + (4 * capacity if multi else 0)) // 4096) * 4096
     found = [
         Region("header", 0, LINE, 8, LINE),
-        Region("state", LINE, 2 * LINE, 4, 16),
-        Region("cursor", 2 * LINE, 3 * LINE, 20, 16),
-        Region("futex", 3 * LINE, 4 * LINE, 3, 4),
-        Region("registry", 4 * LINE, 5 * LINE, 10, 16),
+        Region("schema", LINE, LINE + schema_bytes, 3, schema_bytes),
+        Region("state", state, state + LINE, 4, 16),
+        Region("cursor", state + LINE, state + 2 * LINE, 20, 16),
+        Region("futex", state + 2 * LINE, state + 3 * LINE, 3, 4),
+        Region("registry", state + 3 * LINE, producers, 10, 16),
         Region("producers", producers, consumers, 12, 3 * LINE),
-        Region("consumers", consumers, schema, 25, 5 * ENTRY),
-        Region("schema", schema, schema + schema_bytes, 3, schema_bytes),
+        Region("consumers", consumers, end, 25, 5 * ENTRY),
         Region("slots", slots, total, 10, 1024),
     ]
     if multi:
@@ -241,7 +242,9 @@ def tolerant() -> Iterator[None]:
             raise
 
 
-def attached(scenario: Scenario, rng: random.Random, *, read_only: bool = False) -> ringbus.RingBuffer[Any] | None:
+def attached(
+    scenario: Scenario, rng: random.Random, *, read_only: bool | Literal["slots"] = False
+) -> ringbus.RingBuffer[Any] | None:
     """Attach, with the event types or with ones made from the segment's schema."""
     event = scenario.event if rng.random() < 0.7 else None
     with tolerant():
@@ -276,16 +279,19 @@ def pull(poller: Any, rng: random.Random) -> None:
 
 
 def poll(scenario: Scenario, rng: random.Random) -> Steps:
-    """A poller, gating or not, maybe behind another one."""
-    ring = attached(scenario, rng)
+    """A poller, gating or not, maybe behind another one, maybe one that is evicted."""
+    slots = rng.random() < 0.3
+    ring = attached(scenario, rng, read_only="slots" if slots else False)
     if ring is None:
         return
+    evict_after = 0.01 if slots else None
     with tolerant(), contextlib.ExitStack() as stack:
         gating = rng.random() < 0.7
         first = stack.enter_context(ring.poller("first", gating=gating, start=None if gating else "oldest"))
         pollers = [first]
         if rng.random() < 0.3:
-            pollers.insert(0, stack.enter_context(ring.poller("second", depends_on=["first"])))
+            second = ring.poller("second", depends_on=["first"], evict_after=evict_after)
+            pollers.insert(0, stack.enter_context(second))
         for _ in range(rng.randrange(2, 30)):
             for poller in pollers:
                 pull(poller, rng)
@@ -311,7 +317,8 @@ def watch(scenario: Scenario, rng: random.Random) -> Steps:
 
 def group(scenario: Scenario, rng: random.Random) -> Steps:
     """A group of handlers, one by one and in batches, run on this thread."""
-    ring = attached(scenario, rng)
+    slots = rng.random() < 0.3
+    ring = attached(scenario, rng, read_only="slots" if slots else False)
     if ring is None:
         return
 
@@ -322,7 +329,7 @@ def group(scenario: Scenario, rng: random.Random) -> Steps:
     with tolerant():
         graph = ring.consumer_group("graph", on_error="skip")
         graph.add("one", read, max_batch=rng.choice((None, 3)), durable=rng.random() < 0.2)
-        graph.add("rows", rows).depends_on("one")
+        graph.add("rows", rows, evict_after=0.01 if slots else None).depends_on("one")
         graph.add("glance", lambda event, sequence, end: read(event), gating=False)
         for _ in range(rng.randrange(2, 30)):
             graph.run_once()

@@ -246,7 +246,7 @@ def test_names_in_a_segment_cannot_steer_a_terminal(rings_folder: Path) -> None:
     ring = ringbus.RingBuffer(Quote, 8, name="quotes")
     poller = ring.poller("reader")
     with words_of(rings_folder / "quotes") as words:
-        place = CONSUMERS + 64
+        place = CONSUMERS + 56
         words.memory[place : place + 16] = b"\x1b[2Jevil\nname\0\0\0"
         for arguments in (("ls",), ("inspect", "quotes"), ("top", "--once"), ("rm", "quotes")):
             done = command(*arguments)

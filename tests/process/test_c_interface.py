@@ -176,7 +176,7 @@ def test_the_slots_have_publish_times_and_types_where_the_ring_has_them() -> Non
 
 
 def test_what_the_ring_is_is_told(ring: ringbus.RingBuffer[Tick], c_ring: Ring) -> None:
-    header = ringbus._core.Segment("ticks", True).header()
+    header = ringbus._core.Segment("ticks", "read").header()
     info = c_ring.info
     assert (info.capacity, info.slot_bytes, info.event_offset, info.start) == (8, 8, 0, 0)
     assert (f"{info.schema_hash:016x}", f"{info.instance:016x}") == (header["schema_hash"], header["instance"])

@@ -16,6 +16,7 @@ import pytest
 import ringbus
 from support.children import run_child, start_child
 from support.segments import (
+    AVAILABLE,
     CLAIMED,
     CONSUMERS,
     ENTRY,
@@ -85,9 +86,10 @@ def test_a_consumer_whose_place_is_far_off_is_followed_no_further_than_the_curso
     ring.publish(value=1)
     with words_of(rings_folder / "ticks") as words:
         words[sequence_of(first.index)] = value
-        assert len(second.take(100, 0.01)) <= 1  # what was published, and not what the word says
-        words[sequence_of(second.index)] = value
-        second.take(100, 0.01)
+        with contextlib.suppress(ringbus.PeerDiedError):  # as one that was evicted before the first event
+            assert len(second.take(100, 0.01)) <= 1  # what was published, and not what the word says
+            words[sequence_of(second.index)] = value
+            second.take(100, 0.01)
         for _ in range(20):
             try:
                 ring.publish(value=2)
@@ -123,7 +125,7 @@ def test_a_publish_time_that_is_far_off_counts_as_some_latency(rings_folder: Pat
     poller = ring.poller("reads")
     ring.publish(value=1)
     with words_of(rings_folder / "ticks") as words:
-        place = (SCHEMA + 4096) // 4096 * 4096 + 4096
+        place = AVAILABLE + 4096  # the slots of a ring whose available words fit a page
         assert struct.unpack_from("<q", words.memory, place + 8) == (1,)
         words[place] = value
         assert poller.take(1, 0.05)[0].published_ns == value
@@ -146,7 +148,7 @@ def test_names_and_counters_may_hold_anything(rings_folder: Path) -> None:
     first = ring.poller("first")
     with words_of(rings_folder / "ticks") as words:
         entry = CONSUMERS + first.index * ENTRY
-        words.memory[entry + 64 : entry + LINE] = b"\xff" * 64
+        words.memory[entry + 56 : entry + 120] = b"\xff" * 64
         words.memory[entry + 2 * LINE : entry + 3 * LINE] = b"\xff" * LINE
         ring.publish(value=1)
         assert len(first.take(10, 0.5)) == 1

@@ -26,6 +26,7 @@ EVERY = [
     (errors.HaltedError("pipeline", "price failed"), RuntimeError),
     (errors.ForkedError("ring 'x'", 17), RuntimeError),
     (errors.PeerDiedError("risk", "its process ended"), ConnectionError),
+    (errors.EvictedError("risk", 41, 7), RuntimeError),
     (errors.RingNotFoundError("no ring is called 'trades'", "/dev/shm/trades"), FileNotFoundError),
     (errors.RingExistsError("/dev/shm/trades", ["risk"]), FileExistsError),
     (errors.RingReplacedError("trades"), ConnectionError),

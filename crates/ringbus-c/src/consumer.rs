@@ -46,11 +46,12 @@ impl Seat {
     }
 
     #[inline]
-    fn commit(&mut self, to: i64) {
+    fn commit(&mut self, to: i64) -> bool {
         match self {
-            Self::Member(consumer) => consumer.commit(to),
+            Self::Member(consumer) => return consumer.commit(to),
             Self::Watcher { sequence, .. } => *sequence = to,
         }
+        true
     }
 
     fn missed(&self) -> u64 {
@@ -114,6 +115,7 @@ impl Reader {
                 gating,
                 durable: options.flags & DURABLE != 0,
                 absent_limit: options.absent_limit,
+                evict_after: 0,
             };
             let consumer = Consumer::join_as(&segment, name, terms, start)?;
             follow(&consumer, depends_on, entries)?;
@@ -222,7 +224,7 @@ impl Reader {
             recovery::look(&self.segment, blocker);
         }
         match blocker {
-            Blocker::Consumer(index) if recovery::is_dead(&self.segment, index) => Err(died(&self.segment, index)),
+            Blocker::Consumer(index) if recovery::is_gone(&self.segment, index) => Err(died(&self.segment, index)),
             _ => Ok(0),
         }
     }
@@ -275,7 +277,9 @@ impl Reader {
             return Err(self.not_shown("committing", last));
         }
         if last >= self.next {
-            self.seat.commit(last);
+            if !self.seat.commit(last) {
+                return Err(evicted());
+            }
             if let Seat::Member(consumer) = &self.seat {
                 consumer.count_batch((last - self.next + 1) as u64);
             }
@@ -311,6 +315,11 @@ impl Reader {
         read_unless_lapped(&self.segment, sequence, copy).map_err(|_| overwritten())?;
         Ok(0)
     }
+}
+
+fn evicted() -> Failure {
+    let text = c"the consumer was evicted while it came back, and this batch does not count; leave, and join again";
+    Failure::plain(Code::Lapped, text)
 }
 
 fn overwritten() -> Failure {
@@ -398,7 +407,7 @@ fn follow(consumer: &Consumer, depends_on: &[&str], entries: u64) -> Result<(), 
     let segment = consumer.segment();
     let is_there = |name: &&str| {
         registry::find(segment, name)
-            .is_some_and(|index| entries & (1 << index) != 0 && !recovery::is_dead(segment, index))
+            .is_some_and(|index| entries & (1 << index) != 0 && !recovery::is_gone(segment, index))
     };
     let Some(gone) = depends_on.iter().find(|name| !is_there(name)) else {
         return Ok(());

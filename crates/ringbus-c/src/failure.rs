@@ -201,6 +201,7 @@ impl From<JoinError> for Failure {
             JoinError::RegistryFull => (Code::NoPlace, "close consumers that are no longer needed"),
             JoinError::NameTaken { .. } => (Code::NameTaken, "choose another name"),
             JoinError::NameLength { .. } => (Code::Invalid, "use a name of at least one byte that fits"),
+            JoinError::MayWriteSlots => (Code::Invalid, "let nobody evict it"),
             JoinError::StartNotHeld { .. } => (
                 Code::NotHeld,
                 "start at the latest, or keep its place with require= on the ring",

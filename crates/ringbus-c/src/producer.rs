@@ -7,7 +7,7 @@ use crate::ring::{self, Ring, out};
 use ringbus_core::layout::INTENTS;
 use ringbus_core::{
     Alert, Blocker, MultiProducerSequencer, Outcome, ProducerKind, Segment, Sequencer, SingleProducerSequencer,
-    WaitStrategy, recovery,
+    WaitStrategy, eviction, recovery,
 };
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -107,6 +107,7 @@ impl Producer {
         if now >= self.next_look {
             self.next_look = now + LOOK_EVERY;
             recovery::look(&self.segment, blocker);
+            eviction::look(&self.segment, blocker);
         }
         ringbus_core::ClaimError::Full.into()
     }

@@ -4,6 +4,7 @@ use crate::failure::{Code, Failure, answer};
 use crate::fork;
 use crate::handle::{self, Handle, Kind};
 use crate::options::{self, AttachOptions, Info, Slots};
+use ringbus_core::segment::Access;
 use ringbus_core::{Alert, ProducerKind, Segment, inspect, registry, residents};
 use std::ffi::{CString, c_char};
 use std::sync::Arc;
@@ -36,7 +37,12 @@ impl Ring {
         options::check_flags(options.flags, READ_ONLY)?;
         fork::register();
         let deadline = options::deadline(options.wait_ns).or_else(|| Instant::now().checked_add(FOREVER));
-        let segment = Segment::attach(name, options.flags & READ_ONLY != 0, deadline)?;
+        let access = if options.flags & READ_ONLY == 0 {
+            Access::Write
+        } else {
+            Access::Read
+        };
+        let segment = Segment::attach(name, access, deadline)?;
         let hash = segment.geometry().schema_hash;
         if options.schema_hash != 0 && options.schema_hash != hash {
             let wanted = options.schema_hash;

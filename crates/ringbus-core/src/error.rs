@@ -179,6 +179,8 @@ pub enum JoinError {
         /// Bytes of the name.
         bytes: usize,
     },
+    /// It may be evicted, and could write slots then that are others' by now.
+    MayWriteSlots,
     /// What it asked to start from is not held for it.
     StartNotHeld {
         /// The first sequence it asked for.
@@ -260,6 +262,7 @@ impl fmt::Display for JoinError {
             Self::NameLength { bytes } => {
                 write!(f, "a name of {bytes} bytes is not in 1..={}", crate::layout::NAME_BYTES)
             }
+            Self::MayWriteSlots => write!(f, "a consumer that may be evicted must not be able to write the slots"),
             Self::StartNotHeld { wanted, first } => {
                 write!(
                     f,

@@ -2,10 +2,11 @@
 //!
 //! Everything here is read while it changes: each number was true at some moment of the call.
 
-use crate::layout::{ConsumerEntry, MAX_CONSUMERS, ProducerKind};
-use crate::registry::{DEAD, DURABLE, GATES, HELD, cursor, name_of};
+use crate::layout::{ConsumerEntry, MAX_CONSUMERS, MAX_SEQUENCE, ProducerKind};
+use crate::registry::{DEAD, DURABLE, GATES, HELD, NEVER, cursor, name_of};
 use crate::segment::{Segment, consumer_byte, producer_byte};
 use crate::sync::{Ordering, store_load_barrier};
+use std::time::Duration;
 
 /// The highest sequence that is published; what is below it may still be claimed.
 pub fn published(segment: &Segment) -> i64 {
@@ -46,7 +47,8 @@ pub fn remaining_capacity(segment: &Segment) -> i64 {
 pub fn laggards(segment: &Segment) -> Vec<usize> {
     let gating = segment.registry().gating.load(Ordering::Acquire);
     let gates: Vec<(usize, i64)> = bits(gating)
-        .map(|index| (index, segment.consumer(index).sequence.get()))
+        .map(|index| (index, segment.consumer(index).sequence.gate()))
+        .filter(|&(_, sequence)| sequence < MAX_SEQUENCE)
         .collect();
     let slowest = gates.iter().map(|&(_, sequence)| sequence).min();
     gates
@@ -93,6 +95,8 @@ pub enum Condition {
     Away,
     /// It has died, or left others that depend on it behind.
     Dead,
+    /// It held producers up for longer than was agreed, and has not left yet.
+    Evicted,
     /// A signal or a debugger has stopped it.
     Stopped,
     /// It runs.
@@ -106,6 +110,7 @@ impl Condition {
             Self::Held => "held",
             Self::Away => "away",
             Self::Dead => "dead",
+            Self::Evicted => "evicted",
             Self::Stopped => "stopped",
             Self::Alive => "alive",
         }
@@ -121,7 +126,9 @@ pub fn condition(segment: &Segment, index: usize) -> Condition {
         _ => {}
     }
     if segment.is_byte_held(consumer_byte(index)) {
-        return if is_stopped(identity.pid.load(Ordering::Relaxed)) {
+        return if segment.consumer(index).sequence.is_evicted() {
+            Condition::Evicted
+        } else if is_stopped(identity.pid.load(Ordering::Relaxed)) {
             Condition::Stopped
         } else {
             Condition::Alive
@@ -169,6 +176,8 @@ pub struct ConsumerFacts {
     pub missed: u64,
     /// Its process.
     pub pid: u64,
+    /// How long producers wait for it; `None` is for ever.
+    pub evict_after: Option<Duration>,
 }
 
 impl ConsumerFacts {
@@ -189,6 +198,10 @@ impl ConsumerFacts {
             blocked_ns: counters.blocked_ns.load(Ordering::Relaxed),
             missed: counters.missed.load(Ordering::Relaxed),
             pid: identity.pid.load(Ordering::Relaxed),
+            evict_after: match entry.terms.evict_after.load(Ordering::Relaxed) {
+                0 | NEVER => None,
+                after => Some(Duration::from_nanos(after)),
+            },
         }
     }
 }

@@ -9,7 +9,7 @@ use crate::sync::{AtomicI64, AtomicU32, AtomicU64};
 /// The first eight bytes of every segment.
 pub const MAGIC: [u8; 8] = *b"RINGBUS\0";
 /// Counts up with every change of this file that an attached peer could notice.
-pub const LAYOUT_VERSION: u32 = 1;
+pub const LAYOUT_VERSION: u32 = 2;
 /// The distance, in bytes, that keeps two words from sharing a cache line.
 pub const LINE_BYTES: usize = 128;
 /// Parts begin on pages.
@@ -146,7 +146,8 @@ pub struct FutexLine {
 #[derive(Debug, Default)]
 pub struct SequenceLine {
     /// The last sequence its consumer is done with. Written by that consumer (release), read by producers
-    /// and by dependents (acquire).
+    /// and by dependents (acquire). One that may be evicted moves it by compare-and-swap, and so does who evicts it,
+    /// to a number that no sequence has.
     pub value: AtomicI64,
 }
 
@@ -184,8 +185,6 @@ pub struct IdentityLine {
     pub start_time: AtomicU64,
     /// Inode of its pid namespace, for people to read.
     pub pid_namespace: AtomicU64,
-    /// Of a durable consumer that is away: the most events it may be behind before it is let go; 0 is no limit.
-    pub absent_limit: AtomicU64,
     /// Names the fifo that wakes its event loop; 0 is none. Written by its owner, read by publishers.
     pub watch: AtomicU64,
     /// UTF-8, padded with zeros.
@@ -196,7 +195,17 @@ pub struct IdentityLine {
     pub(crate) name: std::sync::Mutex<String>,
 }
 
-/// One consumer: four lines.
+/// On what terms it takes part. Written by the joiner before it gates, read by who waits for it.
+#[repr(C, align(128))]
+#[derive(Debug, Default)]
+pub struct TermsLine {
+    /// Of a durable consumer that is away: the most events it may be behind before it is let go; 0 is no limit.
+    pub absent_limit: AtomicU64,
+    /// How long producers wait for it before they evict it, ns; 0 is for ever.
+    pub evict_after: AtomicU64,
+}
+
+/// One consumer: five lines.
 #[repr(C, align(128))]
 #[derive(Debug, Default)]
 pub struct ConsumerEntry {
@@ -208,6 +217,8 @@ pub struct ConsumerEntry {
     pub counters: CounterLine,
     /// Who waits for it.
     pub futex: FutexLine,
+    /// What was agreed.
+    pub terms: TermsLine,
 }
 
 /// Open claims that one producer may have at once.
@@ -263,6 +274,8 @@ pub struct Geometry {
 /// Byte offsets of each part from the beginning of the segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Offsets {
+    /// The schema. It and the header are on pages of their own, which nobody writes after creation.
+    pub schema: usize,
     /// [`StateLine`].
     pub state: usize,
     /// [`CursorLine`].
@@ -275,8 +288,6 @@ pub struct Offsets {
     pub producers: usize,
     /// [`ConsumerEntry`]s.
     pub consumers: usize,
-    /// The schema.
-    pub schema: usize,
     /// Available words, multi-producer only.
     pub available: usize,
     /// Slots.
@@ -326,13 +337,13 @@ impl Geometry {
             usize::try_from(begin).map_err(|_| too_large())
         };
         part(size_of::<Header>() as u64, LINE_BYTES)?;
-        let state = part(size_of::<StateLine>() as u64, LINE_BYTES)?;
+        let schema = part(self.schema_bytes, LINE_BYTES)?;
+        let state = part(size_of::<StateLine>() as u64, PAGE_BYTES)?;
         let cursor = part(size_of::<CursorLine>() as u64, LINE_BYTES)?;
         let cursor_futex = part(size_of::<FutexLine>() as u64, LINE_BYTES)?;
         let registry = part(size_of::<RegistryLine>() as u64, LINE_BYTES)?;
         let producers = part(bytes(u64::from(self.producers), size_of::<ProducerLine>())?, LINE_BYTES)?;
         let consumers = part(bytes(MAX_CONSUMERS as u64, size_of::<ConsumerEntry>())?, LINE_BYTES)?;
-        let schema = part(self.schema_bytes, LINE_BYTES)?;
         let words = if self.kind == ProducerKind::Multi {
             self.capacity
         } else {
@@ -348,13 +359,13 @@ impl Geometry {
             return Err(too_large());
         }
         Ok(Offsets {
+            schema,
             state,
             cursor,
             cursor_futex,
             registry,
             producers,
             consumers,
-            schema,
             available,
             slots,
             total,

@@ -8,6 +8,7 @@ pub mod barrier;
 pub mod consumer;
 pub mod crash;
 pub mod error;
+pub mod eviction;
 pub mod futex;
 #[cfg(not(loom))]
 pub mod inspect;

@@ -108,6 +108,12 @@ twins! {
     FreedWithHoles = "freed-with-holes",
     /// A dependent is not told that the consumer it waits for has died.
     DeathUntold = "death-untold",
+    /// A consumer that was evicted commits all the same.
+    CommitOverEviction = "commit-over-eviction",
+    /// A consumer that was evicted does not look, and takes what it copied for whole.
+    EvictionUntold = "eviction-untold",
+    /// A consumer is evicted though it waits for others.
+    SlowForOthers = "slow-for-others",
     /// A producer claims by addition and says so afterwards.
     ClaimByAddition = "claim-by-addition",
 }

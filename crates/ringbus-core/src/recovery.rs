@@ -34,6 +34,11 @@ pub fn recover(segment: &Segment) -> bool {
     recover_producers(segment) || consumers > 0
 }
 
+/// Whether the consumer at `index` is gone, dead or evicted, so that nobody may follow it past what it was done with.
+pub fn is_gone(segment: &Segment, index: usize) -> bool {
+    is_dead(segment, index) || segment.consumer(index).sequence.is_evicted()
+}
+
 /// Whether the consumer at `index` has died and was let go.
 pub fn is_dead(segment: &Segment, index: usize) -> bool {
     segment.consumer(index).identity.state.load(Ordering::Acquire) == DEAD
@@ -72,10 +77,10 @@ pub fn recover_consumer(segment: &Segment, index: usize) -> bool {
 /// A durable consumer that is away and not too far behind. One that died before it was a consumer has nothing to keep.
 fn is_kept(segment: &Segment, index: usize) -> bool {
     let entry = segment.consumer(index);
-    if !has_place(segment, index) {
+    if !has_place(segment, index) || entry.sequence.is_evicted() {
         return false;
     }
-    let limit = entry.identity.absent_limit.load(Ordering::Relaxed);
+    let limit = entry.terms.absent_limit.load(Ordering::Relaxed);
     let behind = registry::cursor(segment) - entry.sequence.get();
     limit == 0 || behind < i64::try_from(limit).unwrap_or(i64::MAX)
 }

@@ -35,10 +35,12 @@ pub fn residents(segment: &Segment) -> Vec<String> {
     consumers.chain(producers).collect()
 }
 
-/// How a consumer that another one depends on went: it left, or its process died.
+/// How a consumer that another one depends on went: it was evicted, it left, or its process died.
 pub fn end_of(segment: &Segment, index: usize) -> String {
     let facts = consumer(segment, index);
-    if facts.pid == u64::from(std::process::id()) {
+    if segment.consumer(index).sequence.is_evicted() {
+        format!("it was too slow and evicted at sequence {}", facts.sequence)
+    } else if facts.pid == u64::from(std::process::id()) {
         format!("it left at sequence {}", facts.sequence)
     } else {
         format!("its process {} died at sequence {}", facts.pid, facts.sequence)

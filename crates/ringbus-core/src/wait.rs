@@ -6,9 +6,9 @@
 use crate::crash::crash_point;
 use crate::futex::SLEEPER;
 use crate::planted::{self, Twin};
-use crate::recovery;
 use crate::segment::{Blocker, Segment};
 use crate::sync::{AtomicU32, Ordering, spin_hint, yield_now};
+use crate::{eviction, recovery};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -17,8 +17,11 @@ pub trait Condition {
     /// What it gets.
     type Output;
 
-    /// Whether a consumer that has died ends the wait: it is what this one depends on.
+    /// Whether a consumer that has died or was evicted ends the wait: it is what this one depends on.
     const FOLLOWS: bool = false;
+
+    /// Whether it waits for free slots: then who holds them too long, and has agreed to that, is evicted.
+    const CLAIMS: bool = false;
 
     /// Looks once.
     ///
@@ -36,7 +39,7 @@ pub enum Outcome<T> {
     TimedOut,
     /// Somebody raised the alert.
     Alerted,
-    /// The consumer at this entry, which this one depends on, has died.
+    /// The consumer at this entry, which this one depends on, has died or was evicted.
     Died(usize),
 }
 
@@ -130,9 +133,10 @@ const YIELDING_SPINS: u64 = 100;
 const SLEEPING_SPINS: u64 = 100;
 const SLEEPING_YIELDS: u64 = 100;
 const CLOCK_EVERY: u64 = 64;
-/// How long a waiter waits before it looks whether those it waits for are alive, and between later looks.
+/// How long a waiter waits before it looks whether those it waits for are alive.
 const FIRST_LOOK: Duration = Duration::from_millis(10);
-const LATER_LOOKS: Duration = Duration::from_millis(25);
+/// How long it waits between later looks.
+pub const LATER_LOOKS: Duration = Duration::from_millis(25);
 
 /// Waits for `condition`; `None` is no deadline.
 pub fn wait<C: Condition>(
@@ -200,11 +204,11 @@ impl<C: Condition> Waiter<'_, C> {
     }
 
     /// Recovers what a dead process left, if it is time to look. The consumer that this one depends on and
-    /// that has died, if that is what it waits for.
+    /// that is gone, if that is what it waits for.
     fn look_for_the_dead(&mut self, blocker: Blocker) -> Option<Outcome<C::Output>> {
         if C::FOLLOWS
             && let Blocker::Consumer(index) = blocker
-            && recovery::is_dead(self.segment, index)
+            && recovery::is_gone(self.segment, index)
             && !planted::is(Twin::DeathUntold)
         {
             return Some(Outcome::Died(index));
@@ -214,6 +218,9 @@ impl<C: Condition> Waiter<'_, C> {
         if now >= next || cfg!(loom) {
             self.next_look = Some(now + LATER_LOOKS);
             recovery::look(self.segment, blocker);
+            if C::CLAIMS {
+                eviction::look(self.segment, blocker);
+            }
         }
         None
     }

@@ -34,6 +34,19 @@ struct Scenario {
 
 const BOTH: &[ProducerKind] = &[Single, Multi];
 
+/// Where a consumer that may be evicted is stopped, and whether it holds producers up there.
+const STOPS: &[(&str, bool)] = &[
+    ("registrar.taken", false),
+    ("join.first_look", false),
+    ("join.gating", true),
+    ("join.second_look", true),
+    ("join.live", true),
+    ("wait.armed", true),
+    ("wait.decided", true),
+    ("commit.stored", true),
+    ("commit.woken", true),
+];
+
 /// Rings have four slots: the fourth and the fifth passing are at the end of a lap.
 const SCENARIOS: &[Scenario] = &[
     Scenario {
@@ -116,8 +129,9 @@ const SCENARIOS: &[Scenario] = &[
             "join.byte",
             "join.taken",
             "join.generation",
-            "join.kind",
             "join.limit",
+            "join.patience",
+            "join.kind",
             "join.joining",
             "join.name_word",
             "join.named",
@@ -183,7 +197,8 @@ const SCENARIOS: &[Scenario] = &[
             "return.byte",
             "return.generation",
             "return.kind",
-            "return.limit",
+            "join.limit",
+            "join.patience",
             "return.owner",
             "return.live",
         ],
@@ -199,6 +214,26 @@ const SCENARIOS: &[Scenario] = &[
         kinds: BOTH,
         passings: &[1],
         points: &["return.missed", "join.gating"],
+    },
+    Scenario {
+        name: "come back after eviction",
+        kinds: BOTH,
+        passings: &[1],
+        points: &[
+            "return.byte",
+            "return.let_go",
+            "return.generation",
+            "join.patience",
+            "return.missed",
+            "return.live",
+            "commit.stored",
+        ],
+    },
+    Scenario {
+        name: "evict",
+        kinds: BOTH,
+        passings: &[1],
+        points: &["evict.evicted", "evict.woken"],
     },
     Scenario {
         name: "come back and be refused",
@@ -346,6 +381,15 @@ fn run_all(only: Option<&str>) -> Vec<String> {
                 if let Err(why) = parent::stopped(stopped_at) {
                     println!("FAILED a live producer {what}: {why}");
                     failed.push(what.to_owned());
+                }
+                done += 1;
+            }
+            for (&(point, is_evicted), kind) in STOPS.iter().flat_map(|stop| BOTH.iter().map(move |&kind| (stop, kind)))
+            {
+                if let Err(why) = parent::evicted(kind, point, is_evicted) {
+                    let what = format!("{kind:?}: a consumer stopped at {point}");
+                    println!("FAILED {what}: {why}");
+                    failed.push(what);
                 }
                 done += 1;
             }

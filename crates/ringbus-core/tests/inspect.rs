@@ -85,6 +85,7 @@ fn a_consumer_is_told_of_by_name_place_and_terms() {
             gating: true,
             durable: true,
             absent_limit: 0,
+            evict_after: 0,
         };
         let audit = Consumer::join_as(&segment, "audit", terms, Start::Latest).unwrap();
         audit.depend_on(1 << risk.index());

@@ -7,6 +7,7 @@ mod support;
 use ringbus_core::layout::{
     ConsumerEntry, CounterLine, CursorLine, FutexLine, Header, INTENTS, IdentityLine, Intent, LAYOUT_VERSION,
     LINE_BYTES, MAGIC, MAX_CONSUMERS, MAX_SEQUENCE, PAGE_BYTES, ProducerLine, RegistryLine, SequenceLine, StateLine,
+    TermsLine,
 };
 use ringbus_core::segment::Blocker;
 use ringbus_core::sync::Ordering;
@@ -20,7 +21,7 @@ use support::{KINDS, barrier, geometry, get, join, ring, ring_of};
 fn the_words_of_the_header_are_where_they_are() {
     assert_eq!(
         (MAGIC, LAYOUT_VERSION, LINE_BYTES, PAGE_BYTES, MAX_CONSUMERS),
-        (*b"RINGBUS\0", 1, 128, 4096, 64)
+        (*b"RINGBUS\0", 2, 128, 4096, 64)
     );
     let offsets = [
         offset_of!(Header, magic),
@@ -78,14 +79,15 @@ fn the_words_that_change_are_where_they_are() {
 }
 
 #[test]
-fn a_consumer_is_four_lines_with_its_sequence_on_one_of_its_own() {
+fn a_consumer_is_five_lines_with_its_sequence_on_one_of_its_own() {
     let entry = [
         offset_of!(ConsumerEntry, identity),
         offset_of!(ConsumerEntry, sequence),
         offset_of!(ConsumerEntry, counters),
         offset_of!(ConsumerEntry, futex),
+        offset_of!(ConsumerEntry, terms),
     ];
-    assert_eq!((entry, size_of::<ConsumerEntry>()), ([0, 128, 256, 384], 512));
+    assert_eq!((entry, size_of::<ConsumerEntry>()), ([0, 128, 256, 384, 512], 640));
     let identity = [
         offset_of!(IdentityLine, state),
         offset_of!(IdentityLine, kind),
@@ -94,11 +96,10 @@ fn a_consumer_is_four_lines_with_its_sequence_on_one_of_its_own() {
         offset_of!(IdentityLine, pid),
         offset_of!(IdentityLine, start_time),
         offset_of!(IdentityLine, pid_namespace),
-        offset_of!(IdentityLine, absent_limit),
         offset_of!(IdentityLine, watch),
         offset_of!(IdentityLine, name),
     ];
-    assert_eq!(identity, [0, 4, 8, 16, 24, 32, 40, 48, 56, 64]);
+    assert_eq!(identity, [0, 4, 8, 16, 24, 32, 40, 48, 56]);
     let counters = [
         offset_of!(CounterLine, events),
         offset_of!(CounterLine, batches),
@@ -107,6 +108,8 @@ fn a_consumer_is_four_lines_with_its_sequence_on_one_of_its_own() {
         offset_of!(CounterLine, missed),
     ];
     assert_eq!(counters, [0, 8, 16, 24, 32]);
+    let terms = [offset_of!(TermsLine, absent_limit), offset_of!(TermsLine, evict_after)];
+    assert_eq!(terms, [0, 8]);
 }
 
 #[test]
@@ -120,8 +123,9 @@ fn every_line_is_whole() {
         size_of::<CounterLine>(),
         size_of::<IdentityLine>(),
         size_of::<ProducerLine>(),
+        size_of::<TermsLine>(),
     ];
-    assert_eq!(sizes, [128; 8]);
+    assert_eq!(sizes, [128; 9]);
 }
 
 #[test]
@@ -133,16 +137,19 @@ fn the_parts_of_a_segment_are_where_they_are() {
     };
     let offsets = multi.offsets().unwrap();
     assert_eq!(
-        [offsets.state, offsets.cursor, offsets.cursor_futex, offsets.registry],
-        [128, 256, 384, 512]
+        [
+            offsets.schema,
+            offsets.state,
+            offsets.cursor,
+            offsets.cursor_futex,
+            offsets.registry
+        ],
+        [128, 4096, 4224, 4352, 4480]
     );
-    assert_eq!(
-        [offsets.producers, offsets.consumers, offsets.schema],
-        [640, 896, 896 + 64 * 512]
-    );
+    assert_eq!([offsets.producers, offsets.consumers], [4608, 4864]);
     assert_eq!(
         [offsets.available, offsets.slots, offsets.total],
-        [36864, 40960, 40960 + 12 * 4096]
+        [49152, 53248, 53248 + 12 * 4096]
     );
     let single = Geometry {
         kind: ProducerKind::Single,
@@ -150,7 +157,7 @@ fn the_parts_of_a_segment_are_where_they_are() {
     }
     .offsets()
     .unwrap();
-    assert_eq!([single.available, single.slots], [36864, 36864]);
+    assert_eq!([single.available, single.slots], [49152, 49152]);
     let header = multi.header().unwrap();
     assert_eq!(
         (header.magic, header.consumers, header.total_bytes),

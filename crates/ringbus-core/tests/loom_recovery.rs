@@ -399,6 +399,7 @@ fn a_durable_consumer_comes_back_to_its_place() {
             gating: true,
             durable: true,
             absent_limit: 0,
+            evict_after: 0,
         };
         let victim = Consumer::join_as(&ring, "d", terms, Start::Default).unwrap();
         publish(&mut producer);
@@ -427,6 +428,7 @@ fn a_durable_consumer_past_its_limit_is_told_what_it_missed() {
             gating: true,
             durable: true,
             absent_limit: 1,
+            evict_after: 0,
         };
         let victim = Consumer::join_as(&ring, "d", terms, Start::Default).unwrap();
         publish(&mut producer);

@@ -221,6 +221,17 @@ const CHECKS: &[(Twin, &str, &str)] = &[
         "a_line_is_not_freed_while_its_owner_has_holes",
     ),
     (
+        Twin::CommitOverEviction,
+        "loom_eviction",
+        "who_is_evicted_takes_nothing_torn_and_is_told",
+    ),
+    (
+        Twin::EvictionUntold,
+        "loom_eviction",
+        "who_is_evicted_takes_nothing_torn_and_is_told",
+    ),
+    (Twin::SlowForOthers, "loom_eviction", "who_cannot_go_on_is_not_evicted"),
+    (
         Twin::DeathUntold,
         "loom_recovery",
         "who_depends_on_a_dead_consumer_is_told",

@@ -18,7 +18,9 @@ fn work(consumer: &Consumer, work: &WorkSequence) -> Vec<u64> {
     let (segment, barrier) = (consumer.segment(), barrier(consumer));
     let mut read = Vec::new();
     loop {
-        let sequence = work.take(|before| consumer.commit(before));
+        let sequence = work.take(|before| {
+            consumer.commit(before);
+        });
         consumer.commit(sequence - 1);
         if sequence >= EVENTS {
             // Nothing will come there: it must hold nobody up.

@@ -214,8 +214,12 @@ impl Claim {
     fn _try(&self, py: Python<'_>) -> PyResult<bool> {
         self.ring.check(py)?;
         self.ring.check_open_claim(py)?;
-        let Ok(high) = self.ring.try_claim(py, self.count.unwrap_or(1))? else {
-            return Ok(false);
+        let high = match self.ring.try_claim(py, self.count.unwrap_or(1))? {
+            Ok(high) => high,
+            Err(blocker) => {
+                self.ring.refused(blocker);
+                return Ok(false);
+            }
         };
         let low = high - self.count.unwrap_or(1) + 1;
         self.ring.open_claim.set(self.ring.is_single());

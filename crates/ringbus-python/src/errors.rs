@@ -3,6 +3,7 @@
 use pyo3::call::PyCallArgs;
 use pyo3::prelude::*;
 use pyo3::types::PyType;
+use ringbus_core::segment::Access;
 use ringbus_core::{ClaimError, ConfigError, JoinError, LeaveError, Segment, ShareError, TopologyError, residents};
 
 /// The exception `class` of `ringbus.errors`, built from `facts`.
@@ -118,7 +119,7 @@ fn holders(path: &std::path::Path) -> Vec<String> {
         .file_name()
         .map(|name| name.to_string_lossy().into_owned())
         .unwrap_or_default();
-    Segment::attach(&name, true, None)
+    Segment::attach(&name, Access::Read, None)
         .map(|segment| residents::residents(&segment))
         .unwrap_or_default()
 }
@@ -153,9 +154,17 @@ pub fn claim(py: Python<'_>, reason: ClaimError, ring: &str) -> PyErr {
 
 /// A consumer that cannot join.
 pub fn join(py: Python<'_>, reason: &JoinError, ring: &str) -> PyErr {
+    if *reason == JoinError::MayWriteSlots {
+        let fact = format!("evict_after= on {ring}: {reason}");
+        return error(
+            py,
+            "ConfigurationError",
+            (fact, "attach to the ring with read_only=\"slots\", and add it there"),
+        );
+    }
     let remedy = match reason {
         JoinError::RegistryFull => "close consumers that are no longer needed",
-        JoinError::NameTaken { .. } => "choose another name",
+        JoinError::NameTaken { .. } | JoinError::MayWriteSlots => "choose another name",
         JoinError::NameLength { .. } => "use a shorter name, at least one character, without NUL",
         JoinError::StartNotHeld { .. } => "start at 'latest', or keep its place with require= on the ring",
     };

@@ -41,6 +41,7 @@ impl Poller {
     /// looks at time-outs and signals before it goes on.
     fn seek(&self, py: Python<'_>) -> PyResult<Option<i64>> {
         for _ in 0..=self.reader.ring.segment.capacity() {
+            self.reader.check_evicted(py)?;
             let next = self.next.get();
             if next > self.readable.get() {
                 match self.reader.poll(next) {
@@ -67,25 +68,25 @@ impl Poller {
         Ok(None)
     }
 
-    /// Whether there is an event at `sequence`, of a type it takes. Where this consumer does not gate, the slot is
+    /// Whether there is an event at `sequence`, of a type it takes. Where this consumer reads copies, the slot is
     /// copied first, and what is told is true of the copy.
     fn is_taken(&self, sequence: i64) -> Result<bool, Lapped> {
         let ring = &self.reader.ring;
         let pad = ring.segment.is_pad(sequence);
-        let slot = if self.reader.is_gating() {
-            ring.segment.slot(sequence)
-        } else {
+        let slot = if self.reader.copies() {
             self.reader.copy_slot(sequence)?
+        } else {
+            ring.segment.slot(sequence)
         };
         Ok(!pad && self.reader.takes(ring.kind_at(slot)))
     }
 
-    /// The slot of `sequence`, which [`Self::seek`] has just found, or its copy where this consumer does not gate.
+    /// The slot of `sequence`, which [`Self::seek`] has just found, or its copy where this consumer reads copies.
     fn slot(&self, sequence: i64) -> *mut u8 {
-        if self.reader.is_gating() {
-            self.reader.ring.segment.slot(sequence)
-        } else {
+        if self.reader.copies() {
             self.reader.copied()
+        } else {
+            self.reader.ring.segment.slot(sequence)
         }
     }
 
@@ -326,7 +327,7 @@ impl Poller {
                 recovery::look(segment, blocker);
             }
             if let Blocker::Consumer(index) = blocker
-                && recovery::is_dead(segment, index)
+                && recovery::is_gone(segment, index)
             {
                 return Err(self.reader.died(py, index));
             }

@@ -8,7 +8,7 @@ use crate::waits::{self, WaitFacts};
 use crate::{enter, errors};
 use pyo3::prelude::*;
 use ringbus_core::consumer::{Lapped, poll_unless_lapped};
-use ringbus_core::sync::{AtomicI64, AtomicU64, Ordering};
+use ringbus_core::sync::{AtomicI64, AtomicU64, Ordering, read_barrier};
 use ringbus_core::wait::{Condition, wait};
 use ringbus_core::{
     Alert, Blocker, Consumer, Latencies, Outcome, SequenceBarrier, Start, Terms, WaitStrategy, read_unless_lapped,
@@ -30,6 +30,8 @@ pub struct ReaderFacts<'py> {
     pub durable: bool,
     /// The most events it may be behind while it is away; 0 is no limit.
     pub absent_limit: u64,
+    /// How long producers wait for it, ns; 0 is for ever.
+    pub evict_after: u64,
 }
 
 /// Where a consumer keeps its place.
@@ -64,8 +66,12 @@ pub struct Reader {
     kinds: u64,
     /// Publish to hand-over, ns; where the ring stamps.
     latency: Option<Latencies>,
-    /// A slot of its own, for a consumer that does not gate.
+    /// Whether it reads copies: nobody waits for it, or it may be evicted, or cannot write slots, which a handler may.
+    copies: bool,
+    /// A slot of its own, for one that reads copies.
     copy: GilCell<Box<[u64]>>,
+    /// Events that it was told it missed since it was evicted.
+    told: AtomicU64,
     left: GilCell<bool>,
 }
 
@@ -105,6 +111,7 @@ impl Reader {
                 gating: facts.gating,
                 durable: facts.durable,
                 absent_limit: facts.absent_limit,
+                evict_after: facts.evict_after,
             };
             let consumer = Consumer::join_as(&ring.segment, &facts.name, terms, start);
             let consumer = consumer.map_err(|why| {
@@ -117,6 +124,7 @@ impl Reader {
         // A watcher cannot arm a word of the segment: it looks at an interval.
         let strategy = if read_only { WATCHING } else { strategy };
         let alert = Alert::default();
+        let copies = !facts.gating || !ring.segment.may_write_slots();
         Ok(Self {
             barrier: GilCell::new(SequenceBarrier::new(&ring.segment, 0, alert.clone())),
             alert,
@@ -127,7 +135,9 @@ impl Reader {
                 .as_ref()
                 .map_or(u64::MAX, |kinds| kinds.iter().fold(0, |set, kind| set | 1 << kind)),
             latency: ring.slot.stamp.map(|_| Latencies::default()),
-            copy: GilCell::new(vec![0; if facts.gating { 0 } else { ring.slot.bytes.div_ceil(8) }].into_boxed_slice()),
+            copy: GilCell::new(vec![0; if copies { ring.slot.bytes.div_ceil(8) } else { 0 }].into_boxed_slice()),
+            copies,
+            told: AtomicU64::new(0),
             left: GilCell::new(false),
             name: facts.name.clone(),
             seat,
@@ -209,12 +219,30 @@ impl Reader {
         self.kinds & (1 << kind) != 0
     }
 
+    /// Whether it reads copies of the slots.
+    #[inline]
+    pub fn copies(&self) -> bool {
+        self.copies
+    }
+
     /// Copies the slot of `sequence` to its own, whole.
     ///
     /// # Errors
-    /// It was lapped.
+    /// It was lapped, or evicted.
     pub fn copy_slot(&self, sequence: i64) -> Result<*mut u8, Lapped> {
         let target = self.copied();
+        if let Seat::Member(consumer) = &self.seat
+            && consumer.is_gating()
+        {
+            // SAFETY: the target is a slot's bytes, made of 8-byte words.
+            unsafe { self.ring.segment.copy_slot(sequence, target) };
+            read_barrier();
+            return if consumer.is_evicted() {
+                Err(Lapped { resume: sequence })
+            } else {
+                Ok(target)
+            };
+        }
         // SAFETY: the target is a slot's bytes, made of 8-byte words.
         read_unless_lapped(&self.ring.segment, sequence, || unsafe {
             self.ring.segment.copy_slot(sequence, target);
@@ -284,9 +312,40 @@ impl Reader {
     }
 
     /// Is done with everything up to `sequence`, and has objects cleared that all are done with.
+    ///
+    /// # Errors
+    /// It was evicted: that does not count. Or what clears objects raised.
     pub fn commit(&self, py: Python<'_>, sequence: i64) -> PyResult<()> {
         self.commit_quietly(sequence);
+        self.check_evicted(py)?;
         self.ring.clear_done(py)
+    }
+
+    /// Whether it was evicted.
+    #[inline]
+    pub fn is_evicted(&self) -> bool {
+        matches!(&self.seat, Seat::Member(consumer) if consumer.is_evicted())
+    }
+
+    /// # Errors
+    /// It was evicted.
+    #[inline]
+    pub fn check_evicted(&self, py: Python<'_>) -> PyResult<()> {
+        match &self.seat {
+            Seat::Member(consumer) if consumer.is_evicted() && !self.left.get() => Err(self.evicted(py, consumer)),
+            _ => Ok(()),
+        }
+    }
+
+    #[cold]
+    fn evicted(&self, py: Python<'_>, consumer: &Consumer) -> PyErr {
+        let sequence = consumer.sequence();
+        let missed = (registry::cursor(&self.ring.segment) - sequence).max(0) as u64;
+        // A durable one has its place counted up when it comes back.
+        if consumer.entry().identity.kind.load(Ordering::Relaxed) & registry::DURABLE == 0 {
+            consumer.count_missed(missed.saturating_sub(self.told.swap(missed, Ordering::Relaxed)));
+        }
+        errors::error(py, "EvictedError", (self.name.as_str(), sequence, missed))
     }
 
     /// The last sequence it is done with.
@@ -356,7 +415,9 @@ impl Reader {
     #[inline]
     pub fn commit_quietly(&self, sequence: i64) {
         match &self.seat {
-            Seat::Member(consumer) => consumer.commit(sequence),
+            Seat::Member(consumer) => {
+                consumer.commit(sequence);
+            }
             Seat::Watcher(watcher) => watcher.sequence.store(sequence, Ordering::Relaxed),
         }
     }

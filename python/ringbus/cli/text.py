@@ -92,6 +92,8 @@ def consumer_notes(consumer: ConsumerView) -> str:
         notes.append("durable")
     if not consumer.gating:
         notes.append("does not gate")
+    if consumer.evict_after is not None:
+        notes.append(f"evicted after {consumer.evict_after:g} s")
     if consumer.missed:
         notes.append(f"missed {consumer.missed:,}")
     if len(consumer.depends_on) > 1:

@@ -26,7 +26,7 @@ SUMMARY: Final = "Watch shared rings live: rates, lag and waiting time of each c
 FIRST_LOOK: Final = 0.2
 """Seconds between the two looks that the first frame's rates come from."""
 
-_MARKS: Final = {"dead": "31", "away": "33", "stopped": "33", "held": "36", "joining": "36"}
+_MARKS: Final = {"dead": "31", "evicted": "31", "away": "33", "stopped": "33", "held": "36", "joining": "36"}
 """The colour of what is not simply alive."""
 
 

@@ -25,7 +25,7 @@ impl Behind {
         let gating = segment.registry().gating.load(Ordering::Acquire) & !(1 << consumer.index());
         let done = (0..MAX_CONSUMERS)
             .filter(|index| gating & (1 << index) != 0)
-            .map(|index| segment.consumer(index).sequence.get())
+            .map(|index| segment.consumer(index).sequence.gate())
             .min();
         let next = consumer.sequence() + 1;
         let is_published = || segment.geometry().kind == ProducerKind::Single || segment.is_available(next);

@@ -2,7 +2,7 @@
 
 use super::entries::{find, take_entry, take_place};
 use super::identity::{check_name, write_name};
-use super::{Consumer, DURABLE, HELD, JOINING, LIVE, Start, Terms, cursor};
+use super::{Consumer, DURABLE, HELD, JOINING, LIVE, NEVER, Start, Terms, cursor};
 use crate::crash::crash_point;
 use crate::error::JoinError;
 use crate::planted::{self, Twin, barrier};
@@ -26,6 +26,9 @@ impl Consumer {
     /// As [`Consumer::join`].
     pub fn join_as(segment: &Arc<Segment>, name: &str, terms: Terms, start: Start) -> Result<Self, JoinError> {
         check_name(name)?;
+        if terms.evict_after != 0 && segment.may_write_slots() {
+            return Err(JoinError::MayWriteSlots);
+        }
         let _registering = segment.registering();
         let Some(index) = Self::place_of(segment, name)? else {
             let consumer = Self::enter(segment, name, terms, JOINING)?;
@@ -39,6 +42,10 @@ impl Consumer {
         };
         crash_point!("return.byte");
         let consumer = Self::at(segment, index, true);
+        if consumer.is_evicted() {
+            segment.registry().gating.fetch_and(!(1 << index), Ordering::AcqRel);
+            crash_point!("return.let_go");
+        }
         if let Err(error) = consumer.begin(start, true) {
             segment.release_byte(consumer_byte(index));
             crash_point!("return.refused");
@@ -80,8 +87,7 @@ impl Consumer {
         crash_point!("return.generation");
         identity.kind.store(terms.kind(), Ordering::Relaxed);
         crash_point!("return.kind");
-        identity.absent_limit.store(terms.absent_limit, Ordering::Relaxed);
-        crash_point!("return.limit");
+        self.agree(terms);
         self.generation = self.entry().identity.generation.load(Ordering::Relaxed);
         self.gating = terms.gating;
         let gates = self.segment.registry().gating.load(Ordering::Acquire) & (1 << self.index) != 0;
@@ -104,6 +110,21 @@ impl Consumer {
         self.entry().identity.state.store(LIVE, Ordering::Release);
         crash_point!("return.live");
         self
+    }
+
+    /// Writes its terms. One whose place could be evicted commits by compare-and-swap from then on, whatever is agreed now:
+    /// somebody may have looked at the old terms, and be about to evict it.
+    fn agree(&mut self, terms: Terms) {
+        let line = &self.entry().terms;
+        line.absent_limit.store(terms.absent_limit, Ordering::Relaxed);
+        crash_point!("join.limit");
+        let evict_after = match terms.evict_after {
+            0 if self.evictable => NEVER,
+            after => after,
+        };
+        line.evict_after.store(evict_after, Ordering::Relaxed);
+        crash_point!("join.patience");
+        self.evictable = evict_after != 0;
     }
 
     /// Keeps a place for a consumer that comes later: it gates from now on.
@@ -132,12 +153,12 @@ impl Consumer {
             .generation
             .fetch_add(1, Ordering::Relaxed);
         crash_point!("join.generation");
-        let consumer = Self::at(segment, index, terms.gating);
+        let mut consumer = Self::at(segment, index, terms.gating);
+        consumer.evictable = false;
+        consumer.agree(terms);
         let identity = &consumer.entry().identity;
         identity.kind.store(terms.kind(), Ordering::Relaxed);
         crash_point!("join.kind");
-        identity.absent_limit.store(terms.absent_limit, Ordering::Relaxed);
-        crash_point!("join.limit");
         identity.state.store(JOINING, Ordering::Release);
         crash_point!("join.joining");
         write_name(consumer.entry(), name);
@@ -171,7 +192,8 @@ impl Consumer {
         // SYNC POINT: join. Pairs with the barrier before a producer's scan of the registry.
         barrier(Twin::BarrierDroppedInJoin);
         if !planted::is(Twin::JoinWithoutSecondLook) {
-            sequence.set(cursor(&self.segment));
+            // One that was stopped since may be evicted by now.
+            self.move_to(cursor(&self.segment));
             crash_point!("join.second_look");
         }
         if !planted::is(Twin::JoinWithoutWake) {

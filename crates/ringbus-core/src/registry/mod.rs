@@ -36,6 +36,9 @@ pub const UNGATED: u32 = 2;
 /// In `kind`: its place stays, and gates, while its process is away.
 pub const DURABLE: u32 = 4;
 
+/// In `evict_after`: it may be evicted by who has looked before it said this, by nobody else.
+pub const NEVER: u64 = u64::MAX;
+
 /// On what terms a consumer takes part.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Terms {
@@ -45,6 +48,8 @@ pub struct Terms {
     pub durable: bool,
     /// The most events a durable one may be behind while it is away; 0 is no limit.
     pub absent_limit: u64,
+    /// How long producers wait for it before they evict it, ns; 0 is for ever. Only for who cannot write the slots.
+    pub evict_after: u64,
 }
 
 impl Terms {
@@ -54,6 +59,7 @@ impl Terms {
             gating,
             durable: false,
             absent_limit: 0,
+            evict_after: 0,
         }
     }
 
@@ -94,16 +100,18 @@ pub struct Consumer {
     index: usize,
     generation: u64,
     gating: bool,
+    evictable: bool,
 }
 
 impl Consumer {
     fn at(segment: &Arc<Segment>, index: usize, gating: bool) -> Self {
-        let generation = segment.consumer(index).identity.generation.load(Ordering::Relaxed);
+        let entry = segment.consumer(index);
         Self {
             segment: Arc::clone(segment),
             index,
-            generation,
+            generation: entry.identity.generation.load(Ordering::Relaxed),
             gating,
+            evictable: entry.terms.evict_after.load(Ordering::Relaxed) != 0,
         }
     }
 
@@ -137,15 +145,40 @@ impl Consumer {
         self.entry().sequence.get()
     }
 
-    /// Is done with everything up to `sequence`: releases it, and wakes who waits for this consumer.
+    /// Is done with everything up to `sequence`: releases it, and wakes who waits for this consumer. Whether that counts:
+    /// of one that was evicted it does not, and what it made of the events since its last commit is void.
     #[inline]
-    pub fn commit(&self, sequence: i64) {
-        self.entry().sequence.set(sequence);
+    pub fn commit(&self, sequence: i64) -> bool {
+        let counts = self.move_to(sequence);
         crash_point!("commit.stored");
         if !planted::is(Twin::CommitWakeSkipped) {
             self.segment.wake(Blocker::Consumer(self.index));
             crash_point!("commit.woken");
         }
+        counts
+    }
+
+    #[inline]
+    fn move_to(&self, sequence: i64) -> bool {
+        if self.evictable {
+            return self.entry().sequence.advance(sequence);
+        }
+        self.entry().sequence.set(sequence);
+        true
+    }
+
+    /// Whether producers may evict it.
+    #[inline]
+    pub fn is_evictable(&self) -> bool {
+        self.evictable
+    }
+
+    /// Whether it was evicted: producers do not wait for it any more, and may have overwritten what it was about to read.
+    ///
+    /// What was copied from a slot before is whole if this, after [`crate::sync::read_barrier`], is false.
+    #[inline]
+    pub fn is_evicted(&self) -> bool {
+        self.evictable && self.entry().sequence.is_evicted() && !planted::is(Twin::EvictionUntold)
     }
 }
 

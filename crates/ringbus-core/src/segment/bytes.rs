@@ -1,7 +1,7 @@
 //! The bytes of the lock file: who holds one is alive, which the kernel knows.
 
 #[cfg(not(loom))]
-use super::{Backing, Segment, locks};
+use super::{Access, Backing, Segment, locks};
 
 /// The byte of the lock file that the owner of consumer entry `index` holds.
 pub fn consumer_byte(index: usize) -> i64 {
@@ -31,9 +31,22 @@ impl Segment {
         matches!(self.backing, Backing::Shared(_))
     }
 
-    /// Whether this process may only read it.
+    /// What this process may do with it.
+    pub fn access(&self) -> Access {
+        match &self.backing {
+            Backing::Private(_) => Access::Write,
+            Backing::Shared(mapping) => mapping.access,
+        }
+    }
+
+    /// Whether this process may only read it, and takes no part.
     pub fn is_read_only(&self) -> bool {
-        matches!(&self.backing, Backing::Shared(mapping) if mapping.read_only)
+        self.access() == Access::Read
+    }
+
+    /// Whether this process may write events.
+    pub fn may_write_slots(&self) -> bool {
+        self.access() == Access::Write
     }
 
     /// Takes a byte of the lock file: true when nobody alive has it.

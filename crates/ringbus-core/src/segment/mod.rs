@@ -21,14 +21,15 @@ pub use bytes::{SINGLE_PRODUCER_BYTE, consumer_byte, producer_byte};
 #[cfg(loom)]
 pub use modelled::ModelSlot;
 #[cfg(not(loom))]
-pub use named::Existing;
+pub use named::{Access, Existing};
 
 use crate::crash::crash_point;
 use crate::error::ConfigError;
+use crate::eviction::Patience;
 #[cfg(not(loom))]
 use crate::layout::Offsets;
 use crate::layout::{
-    ConsumerEntry, CursorLine, FutexLine, Geometry, MAX_CONSUMERS, ProducerLine, RegistryLine, StateLine,
+    ConsumerEntry, CursorLine, FutexLine, Geometry, MAX_CONSUMERS, MAX_SEQUENCE, ProducerLine, RegistryLine, StateLine,
 };
 use crate::sync::{AtomicU32, Mutex, Ordering, can_be_asymmetric};
 use std::ptr::NonNull;
@@ -139,6 +140,7 @@ pub struct Segment {
     shift: u32,
     watchers: std::sync::Mutex<Vec<(Blocker, i32)>>,
     registrar: Mutex<()>,
+    patience: Patience,
     /// Whether sleepers bear the cost of the barrier between them and publishers: only where all are of this process.
     asymmetric: bool,
     backing: Backing,
@@ -175,6 +177,7 @@ impl Segment {
             shift: geometry.capacity.trailing_zeros(),
             watchers: std::sync::Mutex::new(Vec::new()),
             registrar: Mutex::new(()),
+            patience: Patience::default(),
             asymmetric: backing.is_private() && can_be_asymmetric(),
             backing,
         }
@@ -225,6 +228,11 @@ impl Segment {
     pub fn registry(&self) -> &RegistryLine {
         // SAFETY: as in `state`.
         unsafe { self.parts.registry.as_ref() }
+    }
+
+    /// For how long this process has waited for consumers that may be evicted.
+    pub(crate) fn patience(&self) -> &Patience {
+        &self.patience
     }
 
     /// Whether the ring was unlinked or replaced.
@@ -287,8 +295,8 @@ impl Segment {
         while entries != 0 {
             let index = entries.trailing_zeros() as usize;
             entries &= entries - 1;
-            let sequence = self.consumer(index).sequence.get();
-            if sequence < lowest.0 || lowest.1.is_none() {
+            let sequence = self.consumer(index).sequence.gate();
+            if sequence < MAX_SEQUENCE && (sequence < lowest.0 || lowest.1.is_none()) {
                 lowest = (sequence.min(default), Some(index));
             }
         }

@@ -99,6 +99,11 @@ impl Segment {
         false
     }
 
+    /// In a model, who shares a ring is taken to write no slot but as a producer.
+    pub fn may_write_slots(&self) -> bool {
+        self.backing.is_private()
+    }
+
     /// A modelled segment in which threads stand for processes.
     ///
     /// # Errors

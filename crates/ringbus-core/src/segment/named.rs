@@ -7,6 +7,17 @@ use crate::layout::Geometry;
 use crate::sync::Ordering;
 use std::time::Instant;
 
+/// What a process may do with a shared ring, which its mapping enforces.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// Publish and consume.
+    Write,
+    /// Consume: take part, but write no event.
+    Consume,
+    /// Look: write nothing at all.
+    Read,
+}
+
 /// How a shared ring is made when its name exists.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Existing {
@@ -29,7 +40,7 @@ impl Segment {
             return Ok(segment);
         }
         let old = if existing == Existing::Replace {
-            Self::attach(name, false, None).ok()
+            Self::attach(name, Access::Write, None).ok()
         } else {
             None
         };
@@ -70,20 +81,21 @@ impl Segment {
                 expected,
             ));
         }
-        Self::mapped(found, false).map(Some)
+        Self::mapped(found, Access::Write).map(Some)
     }
 
     /// Attaches to the shared ring `name`, waiting for it until `deadline`.
     ///
     /// # Errors
     /// There is none, or it is none of ours.
-    pub fn attach(name: &str, read_only: bool, deadline: Option<Instant>) -> Result<Self, ShareError> {
-        Self::mapped(shared::wait_for_ring(name, read_only, deadline)?, read_only)
+    pub fn attach(name: &str, access: Access, deadline: Option<Instant>) -> Result<Self, ShareError> {
+        let found = shared::wait_for_ring(name, access == Access::Read, deadline)?;
+        Self::mapped(found, access)
     }
 
-    fn mapped(found: shared::Found, read_only: bool) -> Result<Self, ShareError> {
+    fn mapped(found: shared::Found, access: Access) -> Result<Self, ShareError> {
         let geometry = found.geometry;
-        let (mapping, parts) = found.map(read_only)?;
+        let (mapping, parts) = found.map(access)?;
         Ok(Self::over(parts, geometry, Backing::Shared(mapping)))
     }
 

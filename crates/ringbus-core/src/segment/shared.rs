@@ -1,9 +1,9 @@
 //! A ring that other processes attach to by its name: built under another name, completed, and linked
 //! into place, so that nobody ever sees half of one.
 
-use super::Parts;
 use super::folder::{self, c_path, lock_path, ring_path, unfinished_path, user};
 use super::locks::Locks;
+use super::{Access, Parts};
 use crate::crash::crash_point;
 use crate::error::ShareError;
 use crate::layout::{Geometry, Header, LAYOUT_VERSION, MAGIC, Offsets};
@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 pub struct Mapping {
     base: NonNull<u8>,
     bytes: usize,
-    pub(super) read_only: bool,
+    pub(super) access: Access,
     pub(super) path: PathBuf,
     pub(super) instance: u64,
     pub(super) locks: Locks,
@@ -87,18 +87,20 @@ impl Found {
     ///
     /// # Errors
     /// The system refused.
-    pub(super) fn map(self, read_only: bool) -> Result<(Mapping, Parts), ShareError> {
+    pub(super) fn map(self, access: Access) -> Result<(Mapping, Parts), ShareError> {
+        let read_only = access == Access::Read;
         let locks = Locks::open(&lock_path(&self.path, self.instance), !read_only)?;
         let offsets = self.geometry.offsets().map_err(ShareError::Config)?;
         let base = map(&self.file, offsets.total, read_only, &self.path)?;
         let mapping = Mapping {
             base,
             bytes: offsets.total,
-            read_only,
+            access,
             path: self.path,
             instance: self.instance,
             locks,
         };
+        mapping.protect(&offsets)?;
         let parts = mapping.parts(&offsets);
         Ok((mapping, parts))
     }
@@ -147,7 +149,7 @@ impl Mapping {
         let mapping = Self {
             base,
             bytes: offsets.total,
-            read_only: false,
+            access: Access::Write,
             path,
             instance,
             locks,
@@ -177,6 +179,25 @@ impl Mapping {
             .file_name()
             .and_then(|name| Found::open(&name.to_string_lossy(), true).ok())
             .is_some_and(|found| found.instance == self.instance)
+    }
+
+    /// Takes the right to write from the pages that the access does not let this process write: the header and the
+    /// schema, and the slots. The rest is words that everybody who takes part writes.
+    fn protect(&self, offsets: &Offsets) -> Result<(), ShareError> {
+        if self.access == Access::Consume {
+            self.protect_pages(0, offsets.state)?;
+            self.protect_pages(offsets.slots, offsets.total)?;
+        }
+        Ok(())
+    }
+
+    fn protect_pages(&self, from: usize, to: usize) -> Result<(), ShareError> {
+        // SAFETY: inside the mapping; parts begin on pages (layout.rs). Nobody has a pointer to it that writes.
+        let refused = unsafe { libc::mprotect(self.base.add(from).as_ptr().cast(), to - from, libc::PROT_READ) } != 0;
+        if refused {
+            return Err(ShareError::last("protecting", &self.path));
+        }
+        Ok(())
     }
 
     fn parts(&self, offsets: &Offsets) -> Parts {

@@ -142,6 +142,7 @@ pub struct Capacity<'a, S> {
 
 impl<S: Sequencer> Condition for Capacity<'_, S> {
     type Output = i64;
+    const CLAIMS: bool = true;
 
     fn poll(&mut self) -> Result<i64, Blocker> {
         self.sequencer.poll_claim(self.count)
@@ -160,6 +161,7 @@ pub struct Room<'a> {
 
 impl Condition for Room<'_> {
     type Output = ();
+    const CLAIMS: bool = true;
 
     fn poll(&mut self) -> Result<(), Blocker> {
         let claimed = self

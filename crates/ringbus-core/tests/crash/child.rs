@@ -1,11 +1,11 @@
 //! The process that dies. It says on standard output what it is sure of, a line each.
 
-use crate::parent::{CAPACITY, FOLLOWED, VICTIM, event, geometry};
+use crate::parent::{CAPACITY, FOLLOWED, VICTIM, event, evictable, geometry};
 use crate::plain::{Producer, put};
 use ringbus_core::futex::{SLEEPER, WATCHER};
 use ringbus_core::layout::FutexLine;
 use ringbus_core::registry::{self, find};
-use ringbus_core::segment::Existing;
+use ringbus_core::segment::{Access, Existing};
 use ringbus_core::wait::Alert;
 use ringbus_core::{
     Blocker, Consumer, MultiProducerSequencer, Outcome, ProducerKind, Segment, SequenceBarrier, Sequencer,
@@ -20,6 +20,7 @@ const DURABLE: Terms = Terms {
     gating: true,
     durable: true,
     absent_limit: 0,
+    evict_after: 0,
 };
 
 /// Plays its part to the end; it does not get there when a point is set.
@@ -33,7 +34,14 @@ pub fn run(scenario: &str, ring: &str) {
     match scenario {
         "create" => drop(Segment::create(name, geometry(kind), &[], Existing::Resume)),
         "replace" => drop(Segment::create(name, geometry(kind), &[], Existing::Replace)),
-        _ => attached(scenario, &Arc::new(Segment::attach(name, false, None).unwrap())),
+        _ => {
+            let access = if scenario == "consume evictably" {
+                Access::Consume
+            } else {
+                Access::Write
+            };
+            attached(scenario, &Arc::new(Segment::attach(name, access, None).unwrap()));
+        }
     }
     say("done");
 }
@@ -45,10 +53,11 @@ fn attached(scenario: &str, ring: &Arc<Segment>) {
             until_armed(ring.futex(Blocker::Cursor));
             produce(&mut producer, 12);
         }
-        "produce when full" | "lose a claim" => produce(&mut enter(ring), 12),
+        "produce when full" | "lose a claim" | "evict" => produce(&mut enter(ring), 12),
         "die with a claim" => drop(enter(ring).claim_all(2, WaitStrategy::BLOCKING)),
         "consume" => consume(ring, Terms::ephemeral(true)),
-        "consume durably" | "come back" => consume(ring, DURABLE),
+        "consume durably" | "come back" | "come back after eviction" => consume(ring, DURABLE),
+        "consume evictably" => consume_evictably(ring),
         "come back without gating" => consume(
             ring,
             Terms {
@@ -134,6 +143,22 @@ fn consume(ring: &Arc<Segment>, terms: Terms) {
         ));
         consumer.commit(sequence);
         say(&format!("committed {sequence}"));
+    }
+    consumer.leave().unwrap();
+}
+
+/// Goes on until it is evicted, or until nothing comes any more.
+fn consume_evictably(ring: &Arc<Segment>) {
+    let consumer = Consumer::join_as(ring, VICTIM, evictable(Terms::ephemeral(true)), Start::Default).unwrap();
+    let barrier = SequenceBarrier::new(ring, 0, Alert::default());
+    let patience = Duration::from_millis(200);
+    let mut next = consumer.sequence() + 1;
+    while let Outcome::Ready(_) = barrier.wait_for(next, 1, WaitStrategy::BLOCKING, Some(Instant::now() + patience)) {
+        if !consumer.commit(next) {
+            say("evicted");
+            break;
+        }
+        next += 1;
     }
     consumer.leave().unwrap();
 }

@@ -2,7 +2,7 @@
 
 use crate::plain::{self, Producer, get, put};
 use ringbus_core::registry::{self, find};
-use ringbus_core::segment::{Existing, folder, shared};
+use ringbus_core::segment::{Access, Existing, folder, shared};
 use ringbus_core::wait::Alert;
 use ringbus_core::{
     Blocker, Consumer, Geometry, MultiProducerSequencer, Outcome, ProducerKind, Segment, SequenceBarrier, Sequencer,
@@ -88,6 +88,47 @@ pub fn stopped(point: &str) -> Fact<()> {
     clean_up(&name)
 }
 
+/// A consumer that is stopped, and may be evicted, does not hold producers up, wherever it is; it is told when it goes on.
+pub fn evicted(kind: ProducerKind, point: &str, is_evicted: bool) -> Fact<()> {
+    let name = format!("ring-{kind:?}-evicted-{point}");
+    let survivor = Survivor::new(&name, kind)?;
+    let victim = survivor.victim("consume evictably", &[("STOP_AT", point)])?;
+    let mut producer = survivor.producer()?;
+    let mut send = |number| {
+        producer.send_event(number, PATIENCE)?;
+        survivor.consumer.commit(registry::cursor(&survivor.ring));
+        std::thread::sleep(Duration::from_micros(500));
+        Ok::<(), String>(())
+    };
+    let deadline = Instant::now() + 4 * PATIENCE;
+    for number in 0.. {
+        if victim.state() == 'T' {
+            break;
+        }
+        if victim.is_dead() || Instant::now() > deadline {
+            return Err("the child was not stopped".into());
+        }
+        send(number)?;
+    }
+    (0..EVENTS).try_for_each(&mut send)?;
+    victim.go_on();
+    let said = victim.until_done()?;
+    if is_evicted != said.contains(&"evicted".to_owned()) {
+        return Err(format!("evicted: {is_evicted}, and it said {said:?}"));
+    }
+    drop(producer);
+    drop(survivor);
+    clean_up(&name)
+}
+
+/// `terms`, and not to be waited for longer than a blink.
+pub fn evictable(terms: Terms) -> Terms {
+    Terms {
+        evict_after: 20_000_000,
+        ..terms
+    }
+}
+
 struct Survivor {
     name: String,
     ring: Arc<Segment>,
@@ -107,7 +148,7 @@ impl Survivor {
 
     fn live(&mut self, scenario: &str, plan: &str) -> Fact<f64> {
         match scenario {
-            "produce" | "wake a watcher" | "produce when full" | "lose a claim" => {
+            "produce" | "wake a watcher" | "produce when full" | "lose a claim" | "evict" => {
                 self.outlive_a_producer(scenario, plan)
             }
             _ => self.outlive_a_consumer(scenario, plan),
@@ -126,6 +167,15 @@ impl Survivor {
             let seconds = self.produce_and_finish(scenario, plan);
             self.ring.close_watch(watcher.index());
             watcher.leave().map_err(text)?;
+            return seconds;
+        }
+        if scenario == "evict" {
+            let slow = self.evictable("slow", Terms::ephemeral(true))?;
+            let seconds = self.produce_and_finish(scenario, plan);
+            if !slow.is_evicted() {
+                return Err("nobody was evicted".into());
+            }
+            slow.leave().map_err(text)?;
             return seconds;
         }
         self.produce_and_finish(scenario, plan)
@@ -170,12 +220,19 @@ impl Survivor {
         Ok(begin.elapsed().as_secs_f64())
     }
 
+    /// A consumer of this process that may be evicted.
+    fn evictable(&self, name: &str, terms: Terms) -> Fact<Consumer> {
+        let ring = Arc::new(Segment::attach(&self.name, Access::Consume, None).map_err(text)?);
+        Consumer::join_as(&ring, name, evictable(terms), Start::Default).map_err(text)
+    }
+
     /// What must be there before the victim comes.
     fn prepare(&mut self, scenario: &str) -> Fact<()> {
         let durable = |absent_limit| Terms {
             gating: true,
             durable: true,
             absent_limit,
+            evict_after: 0,
         };
         match scenario {
             "come back" | "come back without gating" | "forget" => {
@@ -197,6 +254,18 @@ impl Survivor {
                     self.consumer.commit(high);
                 }
                 recovery::recover_consumer(&self.ring, before);
+            }
+            "come back after eviction" => {
+                let victim = self.evictable(VICTIM, durable(0))?;
+                let mut producer = self.producer()?;
+                for _ in 0..=CAPACITY {
+                    producer.send_event(0, PATIENCE)?;
+                    self.consumer.commit(registry::cursor(&self.ring));
+                }
+                if victim.commit(victim.sequence() + 1) {
+                    return Err("the victim was not evicted".into());
+                }
+                victim.leave().map_err(text)?;
             }
             "recover a producer" => {
                 self.victim("die with a claim", &[("CRASH_AT", "claim.taken")])?
@@ -254,6 +323,7 @@ impl Survivor {
             gating: true,
             durable: true,
             absent_limit: 0,
+            evict_after: 0,
         };
         let last = said
             .iter()
@@ -384,7 +454,9 @@ fn read_up_to(consumer: &Consumer, target: i64) -> Fact<()> {
     while consumer.sequence() < target {
         let next = consumer.sequence() + 1;
         match barrier.wait_for(next, i64::MAX, WaitStrategy::BLOCKING, Some(Instant::now() + PATIENCE)) {
-            Outcome::Ready(high) => consumer.commit(high),
+            Outcome::Ready(high) => {
+                consumer.commit(high);
+            }
             other => return Err(format!("who came back hung at {next} of {target}: {other:?}")),
         }
     }
@@ -445,7 +517,7 @@ fn about_files(scenario: &str, name: &str, kind: ProducerKind, plan: &str) -> Fa
     Victim::start(scenario, name, kind, &[("CRASH_AT", plan)])?.until_killed()?;
     let begin = Instant::now();
     if let Some(old) = &old
-        && let Ok(now) = Segment::attach(name, false, None)
+        && let Ok(now) = Segment::attach(name, Access::Write, None)
         && now.instance() == old.instance()
         && old.is_retired()
     {
@@ -460,7 +532,7 @@ fn about_files(scenario: &str, name: &str, kind: ProducerKind, plan: &str) -> Fa
 
 /// Unlinks the ring; nothing of it is left in the folder.
 fn clean_up(name: &str) -> Fact<()> {
-    let segment = Segment::attach(name, false, None).map_err(text)?;
+    let segment = Segment::attach(name, Access::Write, None).map_err(text)?;
     segment.unlink().map_err(text)?;
     drop(segment);
     shared::sweep().map_err(text)?;

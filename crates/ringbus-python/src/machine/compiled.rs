@@ -51,7 +51,7 @@ impl CompiledProcessor {
     /// What has to be done when machine code returned. False: the run is over.
     fn attend(&self, py: Python<'_>, work: &Consumption<'_>, ended: Ended) -> PyResult<bool> {
         let flow = match ended {
-            Ended::Halted => Flow::Stop,
+            Ended::Halted | Ended::Evicted => Flow::Stop,
             Ended::TimedOut => self.hooks.timed_out(py, work.wanted() - 1),
             Ended::Died(index) => return Err(self.reader.died(py, index)),
             Ended::Retired => {
@@ -67,15 +67,16 @@ impl CompiledProcessor {
                 flow
             }
         };
+        self.reader.check_evicted(py)?;
         Ok(flow == Flow::Continue)
     }
 
     /// A copy of the event that failed, for the policy.
     fn event(&self, py: Python<'_>, sequence: i64) -> Option<Py<PyAny>> {
-        let slot = if self.reader.is_gating() {
-            self.reader.ring.segment.slot(sequence)
-        } else {
+        let slot = if self.reader.copies() {
             self.reader.copied()
+        } else {
+            self.reader.ring.segment.slot(sequence)
         };
         self.reader.own_event(py, slot).ok()
     }

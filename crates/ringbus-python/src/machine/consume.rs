@@ -39,7 +39,9 @@ pub enum Ended {
     Halted,
     /// Nothing came for the time-out.
     TimedOut,
-    /// The consumer at this entry, which it follows, has died.
+    /// Producers went on without it.
+    Evicted,
+    /// The consumer at this entry, which it follows, is gone.
     Died(usize),
     /// The ring is gone.
     Retired,
@@ -92,9 +94,17 @@ impl Consumption<'_> {
 
     /// Handles what is readable now: the sequences it is done with.
     pub fn step(&self) -> Result<i64, Ended> {
-        if let (Part::Free { mine }, Some(work)) = (self.part, self.work) {
-            return self.share(work, mine);
+        let stepped = match (self.part, self.work) {
+            (Part::Free { mine }, Some(work)) => self.share(work, mine),
+            _ => self.step_in_order(),
+        };
+        if self.reader.is_evicted() {
+            return Err(Ended::Evicted);
         }
+        stepped
+    }
+
+    fn step_in_order(&self) -> Result<i64, Ended> {
         let first = self.reader.sequence() + 1;
         match self.reader.poll_behind(&self.barrier, first) {
             Err(_) => Ok(0),
@@ -142,7 +152,7 @@ impl Consumption<'_> {
     /// Handles `first..=last`, counts, and commits.
     #[inline]
     fn handle(&self, first: i64, last: i64) -> Result<(), Ended> {
-        let handled = if !self.reader.is_gating() {
+        let handled = if self.reader.copies() {
             self.handle_copies(first, last)
         } else if self.is_plain() {
             self.handle_all(first, last)
@@ -253,6 +263,11 @@ impl Consumption<'_> {
         if self.ring().segment.is_pad(sequence) || !self.takes(kind) {
             return false;
         }
+        self.is_own(kind, sequence)
+    }
+
+    /// Whether the event at `sequence` is its part.
+    fn is_own(&self, kind: usize, sequence: i64) -> bool {
         match self.part {
             Part::All | Part::Free { .. } => true,
             Part::Key {
@@ -272,7 +287,7 @@ impl Consumption<'_> {
         self.reader.takes(kind) && self.machine.takes(kind)
     }
 
-    /// For a consumer that does not gate: each event is copied first, so that none is torn.
+    /// For a consumer that reads copies: each event is copied first, so that none is torn.
     fn handle_copies(&self, first: i64, last: i64) -> Handled {
         let (ring, mut events) = (self.ring(), 0);
         for sequence in first..=last {
@@ -293,7 +308,7 @@ impl Consumption<'_> {
                 }
             };
             let kind = ring.kind_at(slot);
-            if pad || !self.takes(kind) {
+            if pad || !self.takes(kind) || !self.is_own(kind, sequence) {
                 continue;
             }
             self.reader.count_latency(slot, self.reader.now());
@@ -330,7 +345,12 @@ impl Consumption<'_> {
             if !self.reader.is_readable(&self.barrier, sequence) {
                 return Ok(done);
             }
-            match self.handle_runs(sequence, sequence) {
+            let handled = if self.reader.copies() {
+                self.handle_copies(sequence, sequence)
+            } else {
+                self.handle_runs(sequence, sequence)
+            };
+            match handled {
                 Ok(events) => self.count(events),
                 Err(stopped) => return Err(ended(stopped)),
             }

@@ -1,4 +1,5 @@
-//! Copies of events, for a consumer that does not gate: a slot may be written while it is read.
+//! Copies of events, for a consumer that does not gate or may be evicted, so that a slot may be written while it is read;
+//! and for one that cannot write slots itself.
 
 use super::{Flow, Handled, Processor};
 use crate::call;
@@ -7,7 +8,7 @@ use pyo3::prelude::*;
 use std::ptr;
 
 impl Processor {
-    /// For a consumer that does not gate: each event is copied first, so that none is torn.
+    /// For a consumer that reads copies: each event is copied first, so that none is torn.
     pub(super) fn handle_copies(&self, py: Python<'_>, first: i64, last: i64) -> Handled {
         if self.batch {
             return self.handle_copied_run(py, first, last);
@@ -32,6 +33,14 @@ impl Processor {
             };
             if pad || !self.reader.takes(self.ring().kind_at(slot)) {
                 continue;
+            }
+            match self.owns(py, sequence) {
+                Ok(true) => {}
+                Ok(false) => continue,
+                Err(error) => match self.key_failed(py, error, sequence) {
+                    Flow::Continue => continue,
+                    Flow::Stop => return Err((events, sequence - 1)),
+                },
             }
             self.in_hand.set(sequence);
             self.reader.count_latency(slot, self.reader.now());
@@ -61,7 +70,14 @@ impl Processor {
                 Err(_) => break,
             };
             let this = ring.kind_at(slot);
-            let taken = !pad && self.reader.takes(this);
+            let taken = match self.owns(py, next) {
+                Ok(own) => own && !pad && self.reader.takes(this),
+                Err(_) if count > 0 => break,
+                Err(error) => match self.key_failed(py, error, next) {
+                    Flow::Continue => false,
+                    Flow::Stop => return Err((0, next - 1)),
+                },
+            };
             if count > 0 && (!taken || kind != Some(this)) {
                 break;
             }

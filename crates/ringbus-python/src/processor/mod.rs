@@ -94,7 +94,7 @@ impl Run for Processor {
     }
 
     fn hand_out(&self, py: Python<'_>, first: i64, last: i64) -> Handled {
-        let handled = if !self.reader.is_gating() {
+        let handled = if self.reader.copies() {
             self.handle_copies(py, first, last)
         } else if self.batch {
             self.handle_runs(py, first, last)

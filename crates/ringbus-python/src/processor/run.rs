@@ -30,12 +30,15 @@ pub trait Run {
 
     /// As [`Self::handle_readable`], for who takes every sequence in order.
     fn hand_out_readable(&self, py: Python<'_>) -> PyResult<Option<i64>> {
+        self.reader().check_evicted(py)?;
         let first = self.reader().sequence() + 1;
         match self.reader().poll(first) {
             Err(_) => Ok(Some(0)),
             Ok(Err(lapped)) => Ok(Some(self.reader().lapped(first, lapped) - first)),
             Ok(Ok(last)) => {
-                if self.handle(py, first, last) == Flow::Stop {
+                let flow = self.handle(py, first, last);
+                self.reader().check_evicted(py)?;
+                if flow == Flow::Stop {
                     return Ok(None);
                 }
                 Ok(Some(self.reader().sequence() + 1 - first))
@@ -52,10 +55,13 @@ pub trait Run {
             reader.count_batch(events);
         }
         match handled {
-            Ok((_, done)) => match reader.commit(py, done.max(reader.sequence())) {
-                Ok(()) => Flow::Continue,
-                Err(error) => self.hooks().failed(py, error, done, None),
-            },
+            Ok((_, done)) => {
+                reader.commit_quietly(done.max(reader.sequence()));
+                match reader.ring.clear_done(py) {
+                    Ok(()) => Flow::Continue,
+                    Err(error) => self.hooks().failed(py, error, done, None),
+                }
+            }
             Err((_, done)) => {
                 reader.commit_quietly(done.max(reader.sequence()));
                 Flow::Stop

@@ -136,6 +136,18 @@ impl Processor {
         }
     }
 
+    /// Whether an event of a type it takes is its share; as [`Self::takes`], for who has looked at the slot itself.
+    ///
+    /// # Errors
+    /// As [`Self::takes`].
+    #[inline]
+    pub(super) fn owns(&self, py: Python<'_>, sequence: i64) -> PyResult<bool> {
+        match self.share {
+            Share::All | Share::Free { .. } => Ok(true),
+            Share::Bytes { .. } | Share::Key { .. } => self.takes(py, sequence),
+        }
+    }
+
     /// Asks the policy what comes of an event whose key failed.
     #[cold]
     pub(super) fn key_failed(&self, py: Python<'_>, error: PyErr, sequence: i64) -> Flow {

@@ -133,7 +133,10 @@ impl Publisher {
         let sequence = if TRY {
             match ring.try_claim(py, 1)? {
                 Ok(sequence) => sequence,
-                Err(_) => return Ok(false),
+                Err(blocker) => {
+                    ring.refused(blocker);
+                    return Ok(false);
+                }
             }
         } else {
             match ring.try_claim(py, 1)? {

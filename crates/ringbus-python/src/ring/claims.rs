@@ -4,9 +4,10 @@ use super::Ring;
 use crate::{enter, errors};
 use pyo3::prelude::*;
 use ringbus_core::sequencer::{Room, check_count};
+use ringbus_core::wait::LATER_LOOKS;
 use ringbus_core::{
-    Blocker, ClaimError, MultiProducerSequencer, Outcome, ProducerKind, Sequencer, SingleProducerSequencer, registry,
-    wait,
+    Blocker, ClaimError, MultiProducerSequencer, Outcome, ProducerKind, Sequencer, SingleProducerSequencer, eviction,
+    recovery, registry, wait,
 };
 use std::sync::Arc;
 use std::time::Instant;
@@ -32,12 +33,12 @@ impl Ring {
     /// The ring is read-only here, another process is its one producer, or every place is taken.
     #[cold]
     pub fn open_producer(&self, py: Python<'_>) -> PyResult<()> {
-        if self.segment.is_read_only() {
+        if !self.segment.may_write_slots() {
             let fact = format!("{} is attached read-only", self.label);
             return Err(errors::error(
                 py,
                 "ClaimError",
-                (fact, "attach without read_only=True to publish"),
+                (fact, "attach without read_only= to publish"),
             ));
         }
         let segment = Arc::clone(&self.segment);
@@ -145,6 +146,18 @@ impl Ring {
                 .map_err(|reason| errors::claim(py, reason, &self.label))?;
         }
         Ok(self.poll_claim(count))
+    }
+
+    /// After a claim that does not wait was refused on account of `blocker`: now and then, looks whether that one is dead,
+    /// or to be evicted, as every wait does.
+    #[cold]
+    pub fn refused(&self, blocker: Blocker) {
+        let looked = self.looked.get_mut();
+        if self.shared && looked.is_none_or(|looked| looked.elapsed() >= LATER_LOOKS) {
+            *looked = Some(Instant::now());
+            recovery::look(&self.segment, blocker);
+            eviction::look(&self.segment, blocker);
+        }
     }
 
     /// Says that this thread is inside a handler, or, at the end of it, not any more.

@@ -11,7 +11,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyList, PyTuple, PyType};
 use ringbus_core::barrier::Done;
 use ringbus_core::inspect::{self, Condition, ConsumerFacts};
-use ringbus_core::segment::Existing;
+use ringbus_core::segment::{Access, Existing};
 use ringbus_core::sync::Ordering;
 use ringbus_core::{
     Alert, Geometry, Memory, Outcome, Pages, ProducerKind, Segment, Sequencer, WaitStrategy, recovery, registry, wait,
@@ -152,10 +152,14 @@ impl RingHandle {
         self.ring.shared
     }
 
-    /// Whether this process may only read it.
+    /// What this process may do: "write" all of it, write no "slots", or only "read".
     #[getter]
-    fn read_only(&self) -> bool {
-        self.ring.segment.is_read_only()
+    fn access(&self) -> &'static str {
+        match self.ring.segment.access() {
+            Access::Write => "write",
+            Access::Consume => "slots",
+            Access::Read => "read",
+        }
     }
 
     /// Takes the shared ring's name away; who is attached is told.
@@ -306,7 +310,7 @@ type Row = (
     u64,
     (u64, u64),
     u64,
-    (u64, &'static str, bool),
+    (u64, &'static str, bool, Option<f64>),
 );
 
 fn row(segment: &Segment, facts: ConsumerFacts) -> Row {
@@ -326,7 +330,12 @@ fn row(segment: &Segment, facts: ConsumerFacts) -> Row {
         facts.batches,
         (facts.waits, facts.blocked_ns),
         facts.missed,
-        (facts.pid, condition.word(), facts.durable),
+        (
+            facts.pid,
+            condition.word(),
+            facts.durable,
+            facts.evict_after.map(|after| after.as_secs_f64()),
+        ),
     )
 }
 

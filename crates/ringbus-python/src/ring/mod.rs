@@ -21,6 +21,7 @@ use pyo3::types::PyTraceback;
 use ringbus_core::sync::{AtomicU32, Ordering};
 use ringbus_core::{Alert, Segment, WaitStrategy};
 use std::sync::Arc;
+use std::time::Instant;
 
 const CLOSED: u32 = 1;
 const FAILED: u32 = 2;
@@ -46,6 +47,8 @@ pub struct Ring {
     pub orphans: GilCell<Vec<ringbus_core::Consumer>>,
     /// Whether other processes may take part.
     pub shared: bool,
+    /// When a claim that was refused looked for the dead last.
+    looked: GilCell<Option<Instant>>,
     /// The threads that are inside a handler of this ring.
     handling: GilCell<Vec<libc::pthread_t>>,
     /// What ends the waits of pollers when the ring closes.
@@ -88,6 +91,7 @@ impl Ring {
             open_claim: GilCell::new(false),
             alert: Alert::default(),
             orphans: GilCell::new(Vec::new()),
+            looked: GilCell::new(None),
             handling: GilCell::new(Vec::new()),
             closing: GilCell::new(Vec::new()),
             sources: GilCell::new(Vec::new()),

@@ -2,10 +2,11 @@
 
 use super::slots::{STAMP, TAG};
 use crate::{errors, fork};
+use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 use ringbus_core::layout::LAYOUT_VERSION;
-use ringbus_core::segment::{SINGLE_PRODUCER_BYTE, folder, shared};
+use ringbus_core::segment::{Access, SINGLE_PRODUCER_BYTE, folder, shared};
 use ringbus_core::{ProducerKind, Segment, inspect, residents};
 use std::sync::Arc;
 
@@ -17,11 +18,17 @@ pub struct SegmentHandle {
 
 #[pymethods]
 impl SegmentHandle {
-    /// Attaches to the shared ring `name`.
+    /// Attaches to the shared ring `name`, as one that may "write", only not write "slots", or only "read".
     #[new]
-    fn new(py: Python<'_>, name: &str, read_only: bool) -> PyResult<Self> {
+    fn new(py: Python<'_>, name: &str, access: &str) -> PyResult<Self> {
         fork::register();
-        let segment = Segment::attach(name, read_only, None).map_err(|why| errors::share(py, &why))?;
+        let access = match access {
+            "write" => Access::Write,
+            "slots" => Access::Consume,
+            "read" => Access::Read,
+            other => return Err(PyValueError::new_err(format!("access is {other:?}"))),
+        };
+        let segment = Segment::attach(name, access, None).map_err(|why| errors::share(py, &why))?;
         Ok(Self {
             segment: Arc::new(segment),
         })
@@ -129,6 +136,6 @@ pub fn is_ring_alive(py: Python<'_>, name: &str) -> PyResult<bool> {
 /// Removes the shared ring `name`; who is attached is told.
 #[pyfunction]
 pub fn remove_ring(py: Python<'_>, name: &str) -> PyResult<()> {
-    let segment = Segment::attach(name, false, None).map_err(|why| errors::share(py, &why))?;
+    let segment = Segment::attach(name, Access::Write, None).map_err(|why| errors::share(py, &why))?;
     segment.unlink().map_err(|why| errors::share(py, &why))
 }
