@@ -95,13 +95,19 @@ impl Header {
 /// Bytes of a header's fields.
 const HEADER_BYTES: usize = std::mem::offset_of!(Header, crc) + 4;
 
+/// The name is gone.
+pub const RETIRED: u32 = 1;
+/// The name may be gone: who reads this looks at it.
+pub const ANNOUNCED: u32 = 2;
+
 /// The words of the header that change: `ready` is written last at creation.
 #[repr(C, align(128))]
 #[derive(Debug, Default)]
 pub struct StateLine {
     /// 1 once the segment is complete. Written by the creator (release), read by who attaches (acquire).
     pub ready: AtomicU32,
-    /// 1 once another segment took the name. Written by whoever replaces, read by everybody.
+    /// [`ANNOUNCED`] while somebody is about to take the name away, [`RETIRED`] once it is gone. Written by whoever
+    /// unlinks or replaces, read by everybody.
     pub replaced: AtomicU32,
     /// Pads ever made, raised before the first one shows. Written by producers and recoverers, read by
     /// consumers once a batch.

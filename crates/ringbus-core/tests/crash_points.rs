@@ -319,13 +319,24 @@ const SCENARIOS: &[Scenario] = &[
         name: "replace",
         kinds: BOTH,
         passings: &[1],
-        points: &["create.renamed", "retire.said", "retire.woken", "retire.lock_removed"],
+        points: &[
+            "retire.announced",
+            "create.renamed",
+            "retire.said",
+            "retire.woken",
+            "retire.lock_removed",
+        ],
     },
     Scenario {
         name: "unlink",
         kinds: BOTH,
         passings: &[1],
-        points: &["unlink.removed", "unlink.lock_removed", "retire.said"],
+        points: &[
+            "retire.announced",
+            "unlink.removed",
+            "unlink.lock_removed",
+            "retire.said",
+        ],
     },
 ];
 

@@ -238,7 +238,8 @@ impl Segment {
     /// Whether the ring was unlinked or replaced.
     #[inline(always)]
     pub fn is_retired(&self) -> bool {
-        self.state().replaced.load(Ordering::Relaxed) != 0
+        let said = self.state().replaced.load(Ordering::Relaxed);
+        said != 0 && self.has_lost_its_name(said)
     }
 
     /// The producer line `index`, modulo their number.

@@ -3,7 +3,7 @@
 use super::{Backing, Segment, folder, locks, shared};
 use crate::crash::crash_point;
 use crate::error::ShareError;
-use crate::layout::Geometry;
+use crate::layout::{ANNOUNCED, Geometry, RETIRED};
 use crate::sync::Ordering;
 use std::time::Instant;
 
@@ -46,6 +46,9 @@ impl Segment {
         };
         let (built, parts) = shared::Mapping::build(name, &geometry, schema, |parts| parts.begin(&geometry))?;
         let mapping = if existing == Existing::Replace {
+            if let Some(old) = &old {
+                old.announce();
+            }
             built.replace()?
         } else {
             built.link()?
@@ -99,12 +102,30 @@ impl Segment {
         Ok(Self::over(parts, geometry, Backing::Shared(mapping)))
     }
 
+    /// Says that the name may be gone from here on: should this process die before it has said more, whoever is attached
+    /// finds out. What goes on under its name after that looks at its name in each call, and is right.
+    fn announce(&self) {
+        if !self.is_read_only() {
+            let replaced = &self.state().replaced;
+            let _ = replaced.compare_exchange(0, ANNOUNCED, Ordering::AcqRel, Ordering::Relaxed);
+            crash_point!("retire.announced");
+        }
+    }
+
+    #[cold]
+    pub(super) fn has_lost_its_name(&self, said: u32) -> bool {
+        match &self.backing {
+            Backing::Shared(mapping) if said == ANNOUNCED => mapping.has_lost_its_name(),
+            _ => true,
+        }
+    }
+
     /// Tells whoever is attached that the ring was unlinked or replaced.
     pub fn retire(&self) {
         if self.is_read_only() {
             return;
         }
-        self.state().replaced.store(1, Ordering::Release);
+        self.state().replaced.store(RETIRED, Ordering::Release);
         crash_point!("retire.said");
         self.wake_all();
         crash_point!("retire.woken");
@@ -127,6 +148,7 @@ impl Segment {
                 path: mapping.path.clone(),
             });
         }
+        self.announce();
         shared::unlink(&mapping.path, mapping.instance)?;
         self.retire();
         Ok(())

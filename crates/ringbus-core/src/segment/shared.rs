@@ -41,7 +41,10 @@ impl Found {
     /// # Errors
     /// There is none, it is not ours, or it is no ring of this layout.
     pub fn open(name: &str, read_only: bool) -> Result<Self, ShareError> {
-        let path = ring_path(name)?;
+        Self::open_at(ring_path(name)?, read_only)
+    }
+
+    fn open_at(path: PathBuf, read_only: bool) -> Result<Self, ShareError> {
         let file = open_ring(&path, read_only)?;
         let facts = std::fs::File::from(file);
         let metadata = facts
@@ -175,10 +178,16 @@ impl Mapping {
 
     /// Whether the name still leads to this segment.
     pub fn is_linked(&self) -> bool {
-        self.path
-            .file_name()
-            .and_then(|name| Found::open(&name.to_string_lossy(), true).ok())
-            .is_some_and(|found| found.instance == self.instance)
+        Found::open_at(self.path.clone(), true).is_ok_and(|found| found.instance == self.instance)
+    }
+
+    /// Whether the name leads nowhere, or to another segment. Where the system does not say, it has not.
+    pub(super) fn has_lost_its_name(&self) -> bool {
+        match Found::open_at(self.path.clone(), true) {
+            Ok(found) => found.instance != self.instance,
+            Err(ShareError::NotFound { .. }) => true,
+            Err(_) => false,
+        }
     }
 
     /// Takes the right to write from the pages that the access does not let this process write: the header and the

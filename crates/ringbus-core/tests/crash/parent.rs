@@ -516,12 +516,15 @@ fn about_files(scenario: &str, name: &str, kind: ProducerKind, plan: &str) -> Fa
     };
     Victim::start(scenario, name, kind, &[("CRASH_AT", plan)])?.until_killed()?;
     let begin = Instant::now();
-    if let Some(old) = &old
-        && let Ok(now) = Segment::attach(name, Access::Write, None)
-        && now.instance() == old.instance()
-        && old.is_retired()
-    {
-        return Err("the name leads to a ring that is retired".into());
+    if let Some(old) = &old {
+        let now = Segment::attach(name, Access::Write, None).ok();
+        let has_the_name = now.is_some_and(|now| now.instance() == old.instance());
+        if has_the_name == old.is_retired() {
+            return Err(format!(
+                "the old ring has the name: {has_the_name}; is retired: {}",
+                old.is_retired()
+            ));
+        }
     }
     drop(old);
     let mut survivor = Survivor::new(name, kind)?;
