@@ -45,7 +45,8 @@ def render(record: Record, source: Path, pictures: set[str]) -> str:
 
 def _how(record: Record) -> str:
     kind = "a quick run, whose figures are only rough" if record.data["quick"] else "a whole run"
-    return f"{kind}, {record.data['runs']} processes a side, {record.data['minutes']} minutes"
+    runs = record.data["runs"]
+    return f"{kind}, {runs} process{'es' if runs > 1 else ''} a side, {record.data['minutes']} minutes"
 
 
 def _machine(record: Record) -> Iterator[str]:
@@ -72,14 +73,15 @@ def _bar_rows(verdicts: list[bars.Verdict]) -> Iterator[str]:
 
 
 def losses(record: Record) -> list[str]:
-    """Where another side is ahead of every one of ours."""
+    """Where a peer is ahead of every one of ours. The raw rings are the limit, not peers."""
     lines: list[str] = []
     for entry in record.scenarios():
         if not plots.has_table(entry["id"]):
             continue
         rows = [row for row in record.rows(entry["id"]) if row.is_ok and not row.is_harness]
         ours = min((row for row in rows if row.is_ours), key=tables.sort_key, default=None)
-        ahead = [row for row in rows if ours and not row.is_ours and tables.sort_key(row) < tables.sort_key(ours)]
+        peers = [row for row in rows if not row.is_ours and not row.is_limit]
+        ahead = [row for row in peers if ours and tables.sort_key(row) < tables.sort_key(ours)]
         if ours is not None and ahead:
             lines.append(f"- {entry['title']}: {_ahead(ours, ahead)}")
     return lines or ["Nowhere in this record."]
@@ -87,11 +89,9 @@ def losses(record: Record) -> list[str]:
 
 def _ahead(ours: Row, ahead: list[Row]) -> str:
     what = "P99 of latency" if ours.latency else "time of an event"
-    names = ", ".join(
-        f"{row.label} ({tables.sort_key(row) / tables.sort_key(ours):.2f} of our {what})"
-        for row in sorted(ahead, key=tables.sort_key)
-    )
-    return f"{names}; best of ours: {ours.label}"
+    shares = [(tables.sort_key(row) / tables.sort_key(ours), row.label) for row in ahead]
+    names = ", ".join(f"{label} {share:.2f}" for share, label in sorted(shares))
+    return f"{names} of the {what} of {ours.label}"
 
 
 def _tables(record: Record, pictures: set[str]) -> Iterator[str]:

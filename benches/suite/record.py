@@ -50,7 +50,7 @@ class Row:
     @property
     def is_ok(self) -> bool:
         """Whether there are figures."""
-        return self.facts["status"] == "ok"
+        return bool(self.facts["status"] == "ok")
 
     @property
     def is_harness(self) -> bool:
@@ -58,9 +58,14 @@ class Row:
         return self.name == "harness"
 
     @property
+    def is_limit(self) -> bool:
+        """Whether it is a raw ring: what there is to reach."""
+        return self.name.startswith("raw")
+
+    @property
     def ns(self) -> float:
         """The median time of an event."""
-        return statistics.median(self.facts["ns"])
+        return float(statistics.median(self.facts["ns"]))
 
     def values(self, percentile: str | None = None) -> list[float]:
         """What its processes came to, one each: ns an event, or a percentile of latency in ns."""

@@ -112,6 +112,7 @@ def python() -> list[Scenario]:
     """What Python code sends from one process to another."""
     fields = Scenario("", "", "", 2, _FIELDS, capacity=8 * KIB, waits=SLEEP, pilot=20_000, most=2_000_000)
     rows = replace(fields, note=_ROWS, batch=KIB, pilot=200 * KIB, most=20_000 * KIB)
+    dicts = replace(fields, note="a dict of the 4 fields", sides=("ringbus", "harness", "multi", "pyzmq", "cloudtoid"))
     bounce = replace(
         fields, unit="latency", note="the round trip of one event", capacity=KIB, pilot=1_000, most=100_000
     )
@@ -119,7 +120,7 @@ def python() -> list[Scenario]:
     return [
         _of(fields, "threads-fields", "Python threads, an event each", 2),
         _of(fields, "processes-fields", "2 processes, an event each", 2),
-        _of(replace(fields, note="a dict of the 4 fields"), "processes-dict", "2 processes, a dict each", 2),
+        _of(dicts, "processes-dict", "2 processes, a dict each", 2),
         _of(replace(fields, note="from `bytes` to `bytes`"), "processes-bytes", "2 processes, 64 bytes each", 2),
         _of(rows, "processes-rows", "2 processes, NumPy rows", 2),
         _of(replace(rows, note=_COLUMNS), "processes-columns", "2 processes, NumPy columns", 2),
@@ -132,7 +133,7 @@ def python() -> list[Scenario]:
 def paced() -> list[Scenario]:
     """Events at a given rate; latencies from the time each was due, so that a stall counts for all it delays."""
     one = Scenario(
-        "paced", "100,000 events a second, one to one", "paced", 2, unit="latency", rate=100_000, seconds=3.0,
+        "paced", "100,000 events a second, one to one", "paced", 2, unit="latency", rate=100_000, seconds=2.0,
         warmup=0.5, size=128, capacity=8 * KIB, waits=SLEEP,
         note="latency from the time an event was due; the sender sleeps until then",
     )  # fmt: skip

@@ -103,7 +103,7 @@ def _bar(row: Bar, span: tuple[float, float], top: float, axis: Axis) -> list[st
 
 def lines(title: str, drawn: Sequence[Line], x_axis: Axis, y_axis: Axis) -> str:
     """Lines through points, with their names beside."""
-    left, right, top, bottom = 80, _WIDTH - 250, 44, 360
+    left, right, top, bottom = 80, _WIDTH - 275, 44, 360
     parts = [_text(10, 24, title, weight="bold")]
     for tick in x_axis.ticks:
         x = left + x_axis.place(tick) * (right - left)

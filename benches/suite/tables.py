@@ -49,14 +49,14 @@ def harnesses(record: Record, scenario: str) -> list[Row]:
     own = [row for row in record.rows(scenario) if row.is_harness and row.is_ok]
     if own or scenario == "harness" or any(row.latency for row in record.rows(scenario)):
         return own
-    languages = {row.language for row in record.rows(scenario) if row.name.startswith("raw")}
+    languages = {row.language for row in record.rows(scenario) if row.is_limit}
     return [row for row in record.rows("harness") if row.is_ok and row.language in languages]
 
 
 def ordered(record: Record, scenario: str) -> list[Row]:
     """The sides with figures, the limit first, then the best."""
     rows = [row for row in record.rows(scenario) if row.is_ok and not row.is_harness]
-    return sorted(rows, key=lambda row: (not row.name.startswith("raw"), sort_key(row)))
+    return sorted(rows, key=lambda row: (not row.is_limit, sort_key(row)))
 
 
 def sort_key(row: Row) -> float:
@@ -104,6 +104,8 @@ def _latency_cells(row: Row) -> Cells:
 
 def rate(per_second: float) -> str:
     """Events a second, as people say it."""
+    if per_second == 0:
+        return "0"
     if per_second >= 1e6:
         return f"{per_second / 1e6:,.1f} M"
     return f"{per_second / 1e3:,.1f} k"

@@ -256,7 +256,7 @@ def test_the_page_says_where_ringbus_loses_and_shows_each_table_and_picture(
     text = (tmp_path / "benchmarks.md").read_text(encoding="utf-8")
     names = {path.name for path in written}
     assert names == {"benchmarks.md", "1p1c.svg", "pingpong-spin.svg", "ring.svg"}
-    assert "- Ping-pong: cloudtoid (Python) (0.68 of our P99 of latency); best of ours: ringbus python" in text
+    assert "- Ping-pong: cloudtoid (Python) 0.68 of the P99 of latency of ringbus python" in text
     assert "**missed** | ping-pong, spinning: Python against the best peer" in text
     for path in written[1:]:
         assert f"benchmarks/{path.name}" in text

@@ -35,6 +35,7 @@ class Member:
     def __init__(self, target: Callable[..., None], arguments: tuple[Any, ...], *, process: bool) -> None:
         self._worker: Any
         self.line: Line
+        there: Any
         if process:
             self.line, there = CONTEXT.Pipe()
             self._worker = CONTEXT.Process(target=target, args=(*arguments, there), daemon=True)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import gc
+import importlib.util
 import json
 import os
 import shutil
@@ -17,7 +18,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import repeat
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent.parent))
 
@@ -43,6 +44,14 @@ class HotPath:
     ring: Any
     group: Any
     publish: Callable[[], None]
+
+    def start(self) -> None:
+        """Start the handler's thread."""
+        self.group.start()
+
+    def stop(self) -> None:
+        """End it."""
+        self.group.stop()
 
     def move(self, pieces: int) -> None:
         """Publish so many pieces, and wait until all is handled, without a call that would allocate."""
@@ -80,22 +89,69 @@ def by_batches() -> HotPath:
     return HotPath(ring, group, publish)
 
 
-def paths() -> dict[str, Callable[[], HotPath]]:
-    """The hot paths by name."""
-    return {"publish(...) and a Python handler": by_fields, "claim(1024) and a batch handler": by_batches}
+class MachineCode:
+    """A compiled source that never ends, and a compiled handler: both run while others count."""
+
+    def __init__(self) -> None:
+        import ring_compiled
+
+        self.ring: Any = ringbus.RingBuffer(ring_compiled.event_of(8), CAPACITY, producers="single", wait="yielding")
+        self.group = self.ring.consumer_group("group")
+        self.group.add("add", ring_compiled.add, state=ring_compiled.STATE)
+        self._source = self.ring.source(ring_compiled.fill, {"value": 0, "step": 1}, reset=False)
+
+    def start(self) -> None:
+        """Start both."""
+        self.group.start()
+        self._source.start()
+
+    def move(self, pieces: int) -> None:
+        """Wait until so many more have been published."""
+        source, target = self._source, self._source.published + pieces * CAPACITY
+        while source.published < target:
+            pass
+
+    def stop(self) -> None:
+        """End both."""
+        self._source.stop()
+        self.group.stop()
 
 
-def count(make: Callable[[], HotPath], events: int) -> dict[str, Any]:
+class Moving(Protocol):
+    """A path that can be started, moved and stopped."""
+
+    def start(self) -> None:
+        """Start its threads."""
+
+    def move(self, pieces: int) -> None:
+        """Move so many pieces of `CAPACITY` events."""
+
+    def stop(self) -> None:
+        """End its threads."""
+
+
+def paths() -> dict[str, Callable[[], Moving]]:
+    """The hot paths by name; compiled ones where Numba is installed."""
+    found: dict[str, Callable[[], Moving]] = {
+        "publish(...) and a Python handler": by_fields,
+        "claim(1024) and a batch handler": by_batches,
+    }
+    if importlib.util.find_spec("numba") is not None:
+        found["a compiled source and handler"] = MachineCode
+    return found
+
+
+def count(make: Callable[[], Moving], events: int) -> dict[str, Any]:
     """The counts of one path."""
     path, pieces, calls = make(), events // CAPACITY, _calls()
-    path.group.start()
+    path.start()
     path.move(WARM)
     gc.collect()
     one = _window(path, 1, calls)
     collections, kept, mallocs = (
         after - before for after, before in zip(_window(path, pieces, calls), one, strict=True)
     )
-    path.group.stop()
+    path.stop()
     return {
         "events": pieces * CAPACITY,
         "collections": collections,
@@ -104,7 +160,7 @@ def count(make: Callable[[], HotPath], events: int) -> dict[str, Any]:
     }
 
 
-def _window(path: HotPath, pieces: int, calls: Callable[[], int]) -> tuple[int, int, int]:
+def _window(path: Moving, pieces: int, calls: Callable[[], int]) -> tuple[int, int, int]:
     """Collections, kept blocks and malloc calls while so many pieces move; with one, those of counting."""
     collected, blocks, before = _collections(), sys.getallocatedblocks(), calls()
     path.move(pieces)

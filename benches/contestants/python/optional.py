@@ -249,7 +249,7 @@ def faster_fifo(options: Options, size: int) -> Carrier:
 PEERS: dict[str, tuple[str, str, MakeCarrier, tuple[str, ...], bool]] = {
     "faster-fifo": ("faster-fifo", "faster_fifo", faster_fifo, ("block",), True),
     "pyzmq ipc": ("pyzmq", "zmq", Zmq, ("block", "spin"), True),
-    "iceoryx2": ("iceoryx2", "iceoryx2", Iceoryx2, ("yield", "spin"), True),
+    "iceoryx2": ("iceoryx2", "iceoryx2", Iceoryx2, ("yield", "spin"), False),
     "zeroq": ("zeroq", "zeroq", Zeroq, ("block", "spin"), False),
     "subetha": ("subetha-ipc", "subetha", Subetha, ("yield", "spin"), False),
     "cloudtoid": ("cloudtoid-interprocess", "cloudtoid_interprocess", Cloudtoid, ("block", "spin"), True),
