@@ -116,6 +116,10 @@ twins! {
     SlowForOthers = "slow-for-others",
     /// A producer claims by addition and says so afterwards.
     ClaimByAddition = "claim-by-addition",
+    /// Two workers may take one sequence.
+    WorkTakenTwice = "work-taken-twice",
+    /// A worker says what it holds by what the others have taken since it took its own.
+    WorkHeldLate = "work-held-late",
 }
 
 /// Whether `twin` is switched on in this run.

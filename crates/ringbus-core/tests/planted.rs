@@ -236,6 +236,8 @@ const CHECKS: &[(Twin, &str, &str)] = &[
         "loom_recovery",
         "who_depends_on_a_dead_consumer_is_told",
     ),
+    (Twin::WorkTakenTwice, "loom_workers", "two_workers_read_each_event_once"),
+    (Twin::WorkHeldLate, "loom_workers", "two_workers_read_each_event_once"),
 ];
 
 /// How loom and the test harness say that a check failed; anything else that goes wrong is no proof.

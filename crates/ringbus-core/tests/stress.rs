@@ -8,7 +8,7 @@
 mod support;
 
 use ringbus_core::barrier::Done;
-use ringbus_core::consumer::read_unless_lapped;
+use ringbus_core::consumer::{WorkSequence, read_unless_lapped};
 use ringbus_core::registry::cursor;
 use ringbus_core::sync::{AtomicU64, Ordering, can_be_asymmetric, heavy_barrier, light_barrier, store_load_barrier};
 use ringbus_core::wait::{Alert, wait};
@@ -465,5 +465,48 @@ fn a_drain_loses_nothing() {
         );
         alert.raise(&segment);
         assert_eq!(reader.join().unwrap(), target);
+    }
+}
+
+/// Takes whatever no other worker has taken, up to `last`; the numbers of what it read, and their sum.
+fn work(consumer: &Consumer, shared: &WorkSequence, last: i64) -> (u64, u64) {
+    let barrier = barrier(consumer);
+    let (mut count, mut sum) = (0, 0);
+    loop {
+        let sequence = shared.take(|before| {
+            consumer.commit(before);
+        });
+        consumer.commit(sequence - 1);
+        if sequence > last {
+            consumer.leave().unwrap();
+            return (count, sum);
+        }
+        let outcome = barrier.wait_for(sequence, 1, WaitStrategy::BLOCKING, None);
+        assert_eq!(outcome, Outcome::Ready(sequence));
+        count += 1;
+        sum += get::<u64>(consumer.segment(), sequence);
+    }
+}
+
+/// A slot that is written again before its worker has read it changes the sum.
+#[test]
+fn workers_share_the_events_and_read_each_before_its_slot_is_written_again() {
+    let events = rounds(QUICK);
+    for kind in KINDS {
+        let (segment, mut producer) = ring(kind, 4);
+        let shared = Arc::new(WorkSequence::new(0));
+        shared.start_at(cursor(&segment));
+        let workers = ["a", "b"].map(|name| {
+            let (own, shared) = (join(&segment, name), Arc::clone(&shared));
+            thread::spawn(move || work(&own, &shared, events as i64 - 1))
+        });
+        for value in 0..events {
+            producer.send(value, WaitStrategy::BLOCKING);
+        }
+        let shares = workers.map(|worker| worker.join().unwrap());
+        let total = shares
+            .iter()
+            .fold((0, 0), |total, share| (total.0 + share.0, total.1 + share.1));
+        assert_eq!(total, (events, events * (events - 1) / 2));
     }
 }

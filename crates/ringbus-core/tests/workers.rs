@@ -1,64 +1,12 @@
-//! Workers: each event goes to one of them, and none is overwritten before.
+//! Workers: what each holds, and which key goes to whom. `stress.rs` and `loom_workers.rs` run them at once.
 #![cfg(not(loom))]
 
 #[path = "support/plain.rs"]
 mod support;
 
+use ringbus_core::ProducerKind;
 use ringbus_core::consumer::{WorkSequence, worker_of};
-use ringbus_core::registry::cursor;
-use ringbus_core::{Consumer, Outcome, ProducerKind, WaitStrategy};
-use std::sync::{Arc, Barrier};
-use std::thread;
-use support::{KINDS, barrier, get, join, ring};
-
-const EVENTS: i64 = 20_000;
-
-/// Takes what is free until all events are taken; what it read in the slots.
-fn work(consumer: &Consumer, work: &WorkSequence) -> Vec<u64> {
-    let (segment, barrier) = (consumer.segment(), barrier(consumer));
-    let mut read = Vec::new();
-    loop {
-        let sequence = work.take(|before| {
-            consumer.commit(before);
-        });
-        consumer.commit(sequence - 1);
-        if sequence >= EVENTS {
-            // Nothing will come there: it must hold nobody up.
-            consumer.commit(i64::MAX >> 1);
-            return read;
-        }
-        let outcome = barrier.wait_for(sequence, 1, WaitStrategy::BLOCKING, None);
-        assert_eq!(outcome, Outcome::Ready(sequence));
-        read.push(get(segment, sequence));
-    }
-}
-
-#[test]
-fn two_workers_get_each_event_once_and_none_that_was_overwritten() {
-    for kind in KINDS {
-        let (segment, mut producer) = ring(kind, 4);
-        let shared = Arc::new(WorkSequence::new(0));
-        shared.start_at(cursor(&segment));
-        let begin = Arc::new(Barrier::new(3));
-        let threads = ["a", "b"].map(|name| {
-            let (own, shared, begin) = (join(&segment, name), Arc::clone(&shared), Arc::clone(&begin));
-            thread::spawn(move || {
-                begin.wait();
-                work(&own, &shared)
-            })
-        });
-        begin.wait();
-        for value in 0..EVENTS as u64 {
-            producer.send(value, WaitStrategy::BLOCKING);
-        }
-        let mut read: Vec<u64> = threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect();
-        read.sort_unstable();
-        assert!(
-            read.iter().copied().eq(0..EVENTS as u64),
-            "some are missing or came twice"
-        );
-    }
-}
+use support::{join, ring};
 
 #[test]
 fn a_worker_gates_before_it_takes_its_next_one() {

@@ -2,6 +2,7 @@
 //!
 //! Source: LMAX Disruptor 3.4, `WorkProcessor`; Fowler, Noll, Vo, "FNV hash history", 1991, for the share of a key.
 
+use crate::planted::{self, Twin};
 use crate::sync::{AtomicI64, Ordering};
 
 /// The next sequence that no worker has taken yet, of workers that take whatever comes.
@@ -25,7 +26,17 @@ impl WorkSequence {
     /// What lies before is another's, or done: the worker holds nothing up to there. It says so before it takes the next
     /// one, so that it gates all the time.
     pub fn take(&self, commit: impl FnOnce(i64)) -> i64 {
-        commit(self.0.load(Ordering::Acquire));
+        let before = self.0.load(Ordering::Acquire);
+        if planted::is(Twin::WorkHeldLate) {
+            let taken = self.0.fetch_add(1, Ordering::AcqRel) + 1;
+            commit(self.0.load(Ordering::Acquire));
+            return taken;
+        }
+        commit(before);
+        if planted::is(Twin::WorkTakenTwice) {
+            self.0.store(before + 1, Ordering::Release);
+            return before + 1;
+        }
         self.0.fetch_add(1, Ordering::AcqRel) + 1
     }
 }
