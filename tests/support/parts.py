@@ -250,7 +250,7 @@ class Crawl:
     def __call__(self, event: Any) -> None:
         self.seen.append(event.value)
         self.began.set()
-        self.pause.wait(0.05)
+        self.pause.wait(0.02)
 
     def wait(self) -> None:
         """Wait for the first event."""
