@@ -114,6 +114,10 @@ twins! {
     EvictionUntold = "eviction-untold",
     /// A consumer is evicted though it waits for others.
     SlowForOthers = "slow-for-others",
+    /// Who begins to follow another one looks whether that one lives without the barrier.
+    BarrierDroppedInFollow = "barrier-dropped-in-follow",
+    /// Who lets a dead consumer go looks for followers without the barrier.
+    BarrierDroppedInLetGo = "barrier-dropped-in-let-go",
     /// A producer claims by addition and says so afterwards.
     ClaimByAddition = "claim-by-addition",
     /// Two workers may take one sequence.

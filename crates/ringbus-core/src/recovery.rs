@@ -12,7 +12,7 @@ use crate::planted::{self, Twin};
 use crate::registry::{self, DEAD, DURABLE, FREE, LIVE};
 use crate::segment::{Blocker, Segment, consumer_byte, producer_byte};
 use crate::sequence::sane;
-use crate::sync::{Ordering, store_load_barrier};
+use crate::sync::Ordering;
 
 /// Looks whether `blocker` waits for somebody who has died, and if so does what that one cannot do any more.
 ///
@@ -115,7 +115,7 @@ pub(crate) fn let_go(segment: &Segment, index: usize) {
         crash_point!("recover.dead");
         // SYNC POINT: follow. Pairs with the barrier in `Consumer::depend_on`: who begins to follow it meanwhile is
         // seen here, or sees that it is dead.
-        store_load_barrier();
+        planted::barrier(Twin::BarrierDroppedInLetGo);
         if registry::dependents(segment, index) == 0 {
             identity.depends_on.store(0, Ordering::Relaxed);
             crash_point!("recover.alone");

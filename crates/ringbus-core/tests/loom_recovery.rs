@@ -8,7 +8,7 @@ mod support;
 
 use loom::thread;
 use ringbus_core::crash::die;
-use ringbus_core::registry::{DURABLE, FREE, HELD, JOINING, LIVE, Terms};
+use ringbus_core::registry::{DEAD, DURABLE, FREE, HELD, JOINING, LIVE, Terms};
 use ringbus_core::segment::{consumer_byte, producer_byte};
 use ringbus_core::sync::Ordering;
 use ringbus_core::{
@@ -337,6 +337,24 @@ fn who_depends_on_a_dead_consumer_is_told() {
             FREE,
             "the dead one was not buried"
         );
+    });
+}
+
+/// Either the follower sees that the other one is gone, or the entry is kept, so that it is told later.
+#[test]
+fn who_begins_to_follow_a_dead_one_sees_it_or_is_told() {
+    check(|| {
+        let ring = shared(ProducerKind::Single, 1, 1);
+        let (victim, follower) = (join(&ring, "victim"), join(&ring, "follower"));
+        let (own, index) = (Arc::clone(&ring), victim.index());
+        ring.release_byte(consumer_byte(index));
+        let recoverer = thread::spawn(move || recovery::recover_consumer(&own, index));
+        follower.depend_on(1 << index);
+        let state = &victim.entry().identity.state;
+        let seen = state.load(Ordering::Acquire);
+        recoverer.join().unwrap();
+        let kept = state.load(Ordering::Acquire) == DEAD;
+        assert_eq!(seen == LIVE && !kept, false, "it follows an entry that is free");
     });
 }
 

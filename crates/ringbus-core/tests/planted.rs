@@ -232,6 +232,16 @@ const CHECKS: &[(Twin, &str, &str)] = &[
     ),
     (Twin::SlowForOthers, "loom_eviction", "who_cannot_go_on_is_not_evicted"),
     (
+        Twin::BarrierDroppedInFollow,
+        "loom_recovery",
+        "who_begins_to_follow_a_dead_one_sees_it_or_is_told",
+    ),
+    (
+        Twin::BarrierDroppedInLetGo,
+        "loom_recovery",
+        "who_begins_to_follow_a_dead_one_sees_it_or_is_told",
+    ),
+    (
         Twin::DeathUntold,
         "loom_recovery",
         "who_depends_on_a_dead_consumer_is_told",

@@ -7,7 +7,7 @@ use crate::error::LeaveError;
 use crate::planted::{self, Twin};
 use crate::recovery;
 use crate::segment::{Blocker, Segment, consumer_byte};
-use crate::sync::{Ordering, store_load_barrier};
+use crate::sync::Ordering;
 use std::sync::Arc;
 
 impl Consumer {
@@ -19,7 +19,7 @@ impl Consumer {
         self.entry().identity.depends_on.store(entries, Ordering::Release);
         crash_point!("join.depends");
         // SYNC POINT: follow. Pairs with the barrier in `recovery::let_go`.
-        store_load_barrier();
+        planted::barrier(Twin::BarrierDroppedInFollow);
     }
 
     /// The entries it follows, a bit each; 0 is the cursor.
