@@ -361,8 +361,13 @@ class LayoutError(RingBusError, ValueError):
         expected: what should be there.
     """
 
-    def __init__(self, fact: str, found: object, expected: object) -> None:
-        remedy = "use the same schema and version on both sides"
+    def __init__(
+        self,
+        fact: str,
+        found: object,
+        expected: object,
+        remedy: str = "use the same schema and version on both sides",
+    ) -> None:
         super().__init__(f"{fact}: found {_short(found)}, expected {_short(expected)}; {remedy}")
         self.fact = fact
         self.found = found

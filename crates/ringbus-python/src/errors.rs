@@ -113,6 +113,22 @@ pub fn share(py: Python<'_>, reason: &ShareError) -> PyErr {
     }
 }
 
+/// A shared ring that cannot be made: one of another kind may have been left behind under its name.
+pub fn create(py: Python<'_>, reason: &ShareError) -> PyErr {
+    let ShareError::Layout {
+        path,
+        fact,
+        found,
+        expected,
+    } = reason
+    else {
+        return share(py, reason);
+    };
+    let fact = format!("{} {fact}", path.display());
+    let remedy = "use the same schema and version, or begin anew with replace=True";
+    error(py, "LayoutError", (fact, found.as_str(), expected.as_str(), remedy))
+}
+
 /// Who lives in the ring at `path`, for a message.
 fn holders(path: &std::path::Path) -> Vec<String> {
     let name = path

@@ -384,7 +384,7 @@ fn segment(py: Python<'_>, facts: &RingFacts<'_>, geometry: Geometry, schema: &[
         };
         return Segment::create(name, geometry, schema, existing)
             .map(Arc::new)
-            .map_err(|why| errors::share(py, &why));
+            .map_err(|why| errors::create(py, &why));
     }
     let memory = Memory {
         prefault: facts.prefault,
