@@ -115,7 +115,14 @@ pub fn ring_of_fifo(file: &str) -> Option<&str> {
 
 /// A name that nobody else uses, for a file that is not complete yet.
 pub fn unfinished_path(path: &Path, instance: u64) -> PathBuf {
-    path.with_file_name(format!("{UNFINISHED}{}-{instance:016x}", std::process::id()))
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    path.with_file_name(format!("{UNFINISHED}{name}-{instance:016x}"))
+}
+
+/// The ring and the number of an unfinished segment's file.
+pub fn ring_of_unfinished(file: &str) -> Option<(&str, u64)> {
+    let (ring, instance) = file.strip_prefix(UNFINISHED)?.rsplit_once('-')?;
+    Some((ring, u64::from_str_radix(instance, 16).ok()?))
 }
 
 /// The names of the rings in the folder.

@@ -141,14 +141,15 @@ impl Mapping {
         let mut header = geometry.header().map_err(ShareError::Config)?;
         header.instance = instance;
         header.crc = header.checksum();
+        // Present before there is a file: one that nobody is present for was left by the dead.
+        let lock = Temporary(lock_path(&path, instance));
+        let locks = Locks::open(&lock.0, true)?;
         let temporary = Temporary(unfinished_path(&path, instance));
         let file = create(&temporary.0)?;
         crash_point!("create.file");
         reserve(&file, offsets.total, &path)?;
         crash_point!("create.reserved");
         let base = map(&file, offsets.total, false, &path)?;
-        let lock = Temporary(lock_path(&path, instance));
-        let locks = Locks::open(&lock.0, true)?;
         let mapping = Self {
             base,
             bytes: offsets.total,
@@ -350,11 +351,9 @@ fn sweep_file(path: &Path) -> bool {
     let name = path
         .file_name()
         .map_or(String::new(), |name| name.to_string_lossy().into_owned());
-    if let Some(builder) = name.strip_prefix(".new-").and_then(|rest| rest.split('-').next()) {
-        let is_gone = builder
-            .parse()
-            .is_ok_and(|pid: i32| !Path::new(&format!("/proc/{pid}")).exists());
-        return is_gone && std::fs::remove_file(path).is_ok();
+    if let Some((ring, instance)) = folder::ring_of_unfinished(&name) {
+        let lock = lock_path(&path.with_file_name(ring), instance);
+        return !Locks::is_anybody_present(&lock) && std::fs::remove_file(path).is_ok();
     }
     if let Some((ring, instance)) = folder::ring_of_lock(&name) {
         let is_orphan = match Found::open(ring, true) {
