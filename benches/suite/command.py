@@ -14,8 +14,6 @@ from suite import bars, check, contestants, garbage, machine, record, runner, sc
 from suite.page import write_page
 from suite.record import Record
 
-_QUICK_POINTS = {1, 4, 16, 256, 1024, 1 << 14, 1 << 20}
-
 WRONG = 2
 """The exit code where somebody got something else than was sent."""
 
@@ -108,12 +106,10 @@ def _finish(result: Record, out: Path) -> int:
 
 
 def _chosen(only: Sequence[str] | None, *, quick: bool) -> list[scenarios.Scenario]:
-    """The scenarios asked for; without a word all, and in a quick run only some points of each curve."""
+    """The scenarios asked for; without a word all, and in a quick run those that are quick."""
     every = scenarios.every()
     if only is None:
-        return [
-            scenario for scenario in every if not quick or scenario.curve is None or scenario.curve[1] in _QUICK_POINTS
-        ]
+        return [scenario for scenario in every if scenario.in_quick or not quick]
     exact = {scenario.id for scenario in every} & set(only)
     begins = tuple(name for name in only if name not in exact)
     chosen = [scenario for scenario in every if scenario.id in exact or (begins and scenario.id.startswith(begins))]

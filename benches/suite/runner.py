@@ -43,7 +43,7 @@ class Effort:
     @classmethod
     def quick(cls) -> Effort:
         """For a look: one process a side."""
-        return cls(runs=1, pilot=500_000, seconds=3.0, warmup=0.5, only_pilot=True)
+        return cls(runs=1, pilot=200_000, seconds=3.0, warmup=0.5, only_pilot=True)
 
 
 @dataclass(slots=True)

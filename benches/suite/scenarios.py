@@ -46,6 +46,7 @@ class Scenario:
         sides: how the names of those that take part begin; empty for all that have it.
         curve: the plot that this scenario is a point of, with its place on the axis.
         in_table: whether it has a table of its own.
+        in_quick: whether a quick run has it.
     """
 
     id: str
@@ -71,6 +72,7 @@ class Scenario:
     sides: tuple[str, ...] = ()
     curve: tuple[str, int] | None = None
     in_table: bool = True
+    in_quick: bool = True
 
     @property
     def words(self) -> int:
@@ -97,7 +99,7 @@ def machine_code() -> list[Scenario]:
         replace(one, id="1p1c-batch", title="1 producer, 1 consumer, claims of 64", batch=64),
         _of(more, "1p2c", "1 producer, 2 consumers that each see all", 3, consumers=2, copies=2),
         _of(more, "2p1c", "2 producers, 1 consumer", 3, producers=2),
-        _of(more, "3p1c", "3 producers, 1 consumer", 4, producers=3),
+        _of(more, "3p1c", "3 producers, 1 consumer", 4, producers=3, in_quick=False),
         _of(more, "pipeline3", "A pipeline of 3", 4, consumers=3),
         _of(more, "diamond3", "A diamond of 3", 4, consumers=3),
         replace(
@@ -112,6 +114,7 @@ def python() -> list[Scenario]:
     """What Python code sends from one process to another."""
     fields = Scenario("", "", "", 2, _FIELDS, capacity=8 * KIB, waits=SLEEP, pilot=20_000, most=2_000_000)
     rows = replace(fields, note=_ROWS, batch=KIB, pilot=200 * KIB, most=20_000 * KIB)
+    four = replace(fields, consumers=4, copies=4, most=500_000, in_quick=False)
     dicts = replace(fields, note="a dict of the 4 fields", sides=("ringbus", "harness", "multi", "pyzmq", "cloudtoid"))
     bounce = replace(
         fields, unit="latency", note="the round trip of one event", capacity=KIB, pilot=1_000, most=100_000
@@ -120,11 +123,11 @@ def python() -> list[Scenario]:
     return [
         _of(fields, "threads-fields", "Python threads, an event each", 2),
         _of(fields, "processes-fields", "2 processes, an event each", 2),
-        _of(dicts, "processes-dict", "2 processes, a dict each", 2),
+        _of(dicts, "processes-dict", "2 processes, a dict each", 2, in_quick=False),
         _of(replace(fields, note="from `bytes` to `bytes`"), "processes-bytes", "2 processes, 64 bytes each", 2),
         _of(rows, "processes-rows", "2 processes, NumPy rows", 2),
-        _of(replace(rows, note=_COLUMNS), "processes-columns", "2 processes, NumPy columns", 2),
-        _of(fields, "processes-fan4", "1 process to 4 that each see all", 5, consumers=4, copies=4, most=500_000),
+        _of(replace(rows, note=_COLUMNS), "processes-columns", "2 processes, NumPy columns", 2, in_quick=False),
+        _of(four, "processes-fan4", "1 process to 4 that each see all", 5),
         _of(spin, "pingpong-spin", "Ping-pong between processes, spinning", 2),
         _of(bounce, "pingpong-block", "Ping-pong between processes, blocking", 2),
     ]
@@ -145,14 +148,22 @@ def paced() -> list[Scenario]:
     return [
         one,
         replace(run, id="16x16-one", title="16 producers, 16 consumers, each event to one of them"),
-        replace(run, id="16x16-all", title="16 producers, 16 consumers, each event to all", mode="all", copies=16),
+        replace(
+            run,
+            id="16x16-all",
+            title="16 producers, 16 consumers, each event to all",
+            mode="all",
+            copies=16,
+            in_quick=False,
+        ),
     ]
 
 
 def curves() -> list[Scenario]:
     """How the cost of an event depends on the ring, the event and the consumers."""
     one = Scenario(
-        "", "", "1p1c", 2, most=8_000_000, in_table=False, runs=3, sides=("raw", "ringbus compiled", "disruptor-4"),
+        "", "", "1p1c", 2, most=8_000_000, in_table=False, runs=3, in_quick=False,
+        sides=("raw", "ringbus compiled", "disruptor-4"),
     )  # fmt: skip
     many = replace(one, program="1pnc", waits=YIELD)
     return [

@@ -53,7 +53,7 @@ class Ball(ringbus.Event):
 
     number: int
     at: int
-    rest: bytes = ringbus.blob(40)
+    rest: bytes = ringbus.blob(40, default=b"")
 
 
 EVENTS: dict[str, Any] = {"fields": Trade, "dict": Trade, "bytes": Message, "rows": Wide, "columns": Block}
@@ -247,7 +247,7 @@ def _echo(there: Any, back: Any, wait: str, line: Any) -> None:
     publish = back.publish
 
     def answer(event: Any) -> None:
-        publish(number=event.number, at=event.at, rest=b"")
+        publish(number=event.number, at=event.at)
 
     group = there.consumer_group("echo", wait=WAITS[wait])
     group.add("echo", answer)
@@ -260,7 +260,7 @@ def _play(there: Any, player: Any, trips: int) -> tuple[int, Any]:
     times, now, numbers = np.empty(trips, np.int64), time.perf_counter_ns, 0
     publish, receive = there.publish, player.next
     for number in range(trips):
-        publish(number=number, at=now(), rest=b"")
+        publish(number=number, at=now())
         event = receive()
         times[number] = now() - event.at
         numbers += event.number
