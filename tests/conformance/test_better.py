@@ -227,7 +227,11 @@ def test_better_d_an_error_in_a_claim_of_many_shows_nothing_to_anybody(variant: 
 # -- stop with a time-out ---------------------------------------------------------------------------------------------
 
 
-def test_better_e_a_stop_with_a_time_out_halts_and_says_who_lagged(variant: Variant) -> None:
+def test_better_e_a_stop_with_a_time_out_halts_and_says_who_lagged(
+    variant: Variant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The threads end soon after the handler has returned; a crowded machine may take its time for it.
+    monkeypatch.setattr("ringbus.group._GRACE", PATIENCE)
     ring = variant.ring(64)
     group = ring.consumer_group("late")
     crawl = variant.at_consumers(Crawl)
