@@ -106,7 +106,7 @@ def test_a_ring_pickles_with_what_it_may_do(rings_folder: Path) -> None:
     ring_of()
     assert pickle.loads(pickle.dumps(attached())).read_only == "slots"
     with pytest.raises(ringbus.ConfigurationError, match="read_only is 'all'"):
-        ringbus.attach("ticks", read_only="all")  # type: ignore[arg-type]
+        ringbus.attach("ticks", read_only="all")  # type: ignore[arg-type] # refused, as tested
 
 
 # -- who may be evicted -----------------------------------------------------------------------------------------------
@@ -272,10 +272,17 @@ except ringbus.EvictedError as error:
 """
 
 
+def _is_stopped(task: Path) -> bool:
+    """A signal to stop reaches each thread in its own time."""
+    return (task / "stat").read_text().rsplit(")", 1)[1].split()[0] == "T"
+
+
 @contextmanager
 def stopped(pid: int) -> Iterator[None]:
     os.kill(pid, signal.SIGSTOP)
     try:
+        while not all(_is_stopped(task) for task in Path(f"/proc/{pid}/task").iterdir()):
+            time.sleep(0.001)
         yield
     finally:
         os.kill(pid, signal.SIGCONT)

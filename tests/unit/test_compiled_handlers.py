@@ -292,9 +292,9 @@ def test_life_cycle_functions_are_called_on_the_handlers_thread(ring: ringbus.Ri
         event.square = 1
 
     said, timed_out = list[str](), threading.Event()
-    idle.on_start = lambda: said.append(threading.current_thread().name)  # type: ignore[attr-defined]
-    idle.on_shutdown = lambda: said.append("end")  # type: ignore[attr-defined]
-    idle.on_timeout = lambda sequence: timed_out.set()  # type: ignore[attr-defined]
+    idle.on_start = lambda: said.append(threading.current_thread().name)  # type: ignore[attr-defined] # a function's own
+    idle.on_shutdown = lambda: said.append("end")  # type: ignore[attr-defined] # a function's own
+    idle.on_timeout = lambda sequence: timed_out.set()  # type: ignore[attr-defined] # a function's own
     group = ring.consumer_group("group")
     group.add("idle", idle, timeout=0.01)
     with group:
@@ -381,7 +381,7 @@ def test_a_thread_of_a_compiled_handler_holds_no_gil() -> None:
 def test_what_numba_cannot_compile_is_said_at_add_with_the_line() -> None:
     @ringbus.compiled
     def opens(event: Any) -> None:
-        event.number = open("file")  # noqa: SIM115, PTH123
+        event.number = open("file")  # noqa: SIM115, PTH123 (what Numba cannot compile; never run)
 
     ring = ticks()
     group = ring.consumer_group("group")
@@ -438,7 +438,7 @@ def test_what_does_not_go_together_is_refused(handler: Any, options: dict[str, A
 
 def test_only_functions_are_compiled() -> None:
     with pytest.raises(ringbus.ConfigurationError, match="decorate a function"):
-        ringbus.compiled(object())  # type: ignore[type-var]
+        ringbus.compiled(object())  # type: ignore[type-var] # refused, as tested
     with pytest.raises(ringbus.ConfigurationError, match="the ring holds objects"):
         ringbus.RingBuffer(factory=list, capacity=4).consumer_group("group").add("sum", add_up, state=sums())
 
@@ -458,7 +458,7 @@ def test_a_handlers_thread_is_bound_to_its_processor(compiled: bool) -> None:
         def handler(event: Any) -> None:
             event.square = 0
 
-        handler.on_start = lambda: seen.append(os.sched_getaffinity(0))  # type: ignore[attr-defined]
+        handler.on_start = lambda: seen.append(os.sched_getaffinity(0))  # type: ignore[attr-defined] # a function's own
         group.add("here", handler, cpu=cpu)
     else:
         group.add("here", lambda tick: seen.append(os.sched_getaffinity(0)), cpu=cpu)
