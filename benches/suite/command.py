@@ -12,19 +12,22 @@ from typing import Any
 
 from suite import bars, check, contestants, garbage, machine, record, runner, scenarios, tables
 from suite.page import write_page
-from suite.record import Record
+from suite.record import Record, RecordError
 
 WRONG = 2
 """The exit code where somebody got something else than was sent."""
 
 
-def main() -> int:
-    """Do what was asked for."""
-    options = _options()
-    return int(options.do(options))
+def main(words: Sequence[str] | None = None) -> int:
+    """Do what was asked for, by these words or by the command line."""
+    options = _options(words)
+    try:
+        return int(options.do(options))
+    except RecordError as error:
+        raise SystemExit(str(error)) from error
 
 
-def _options() -> argparse.Namespace:
+def _options(words: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="benches/bench.py", description=__doc__)
     parser.set_defaults(do=_measure, quick=False, only=None, contestant=None, runs=None, out=record.NEW)
     _measuring(parser)
@@ -38,7 +41,7 @@ def _options() -> argparse.Namespace:
     compare.add_argument("new", nargs="?", type=Path, default=record.NEW)
     compare.add_argument("old", nargs="?", type=Path, help="left out, the last one kept")
     compare.set_defaults(do=_check)
-    return parser.parse_args()
+    return parser.parse_args(words)
 
 
 def _measuring(parser: argparse.ArgumentParser) -> None:
@@ -72,6 +75,7 @@ def _measure(options: argparse.Namespace) -> int:
         "day": datetime.datetime.now(tz=datetime.UTC).date().isoformat(),
         "quick": options.quick,
         "runs": effort.runs,
+        "picked": [*(options.only or ()), *(options.contestant or ())],
         "machine": where,
         "missing": [*missing, *silent],
         "scenarios": [],
@@ -120,7 +124,7 @@ def _chosen(only: Sequence[str] | None, *, quick: bool) -> list[scenarios.Scenar
 
 def _named(sides: Sequence[contestants.Contestant], scenario: scenarios.Scenario) -> list[contestants.Contestant]:
     """Those that this scenario wants."""
-    found = [side for side in sides if not scenario.sides or side.name.startswith(scenario.sides)]
+    found = [side for side in sides if not scenario.sides or side.begins_with(scenario.sides)]
     return [side for side in found if scenario.id == "harness" or side.language == "python" or not side.is_harness]
 
 
@@ -131,9 +135,7 @@ def _matching(sides: Sequence[contestants.Contestant], words: Sequence[str] | No
 
 
 def _page(options: argparse.Namespace) -> int:
-    path = options.record or record.newest()
-    if path is None:
-        raise SystemExit("there is no record yet; run `make bench`, then `make bench-keep`")
+    path = options.record or _newest()
     for written in write_page(Record.load(path), path):
         _say(str(written))
     return 0
@@ -141,6 +143,8 @@ def _page(options: argparse.Namespace) -> int:
 
 def _keep(_options: argparse.Namespace) -> int:
     found = Record.load(record.NEW)
+    if found.picked:
+        raise RecordError(f"{record.NEW} holds only {', '.join(found.picked)}; run `make bench` without picking")
     path = record.FOLDER / f"{found.data['day']}-ringbus-{found.data['machine']['ringbus']}.json"
     found.save(path)
     _say(str(path))
@@ -151,13 +155,14 @@ def _keep(_options: argparse.Namespace) -> int:
 
 def _check(options: argparse.Namespace) -> int:
     """1 where something got worse beyond the noise, or is gone."""
-    old = options.old or record.newest()
-    if old is None:
-        raise SystemExit("there is no record to compare with; run `make bench-keep` once")
+    old = options.old or _newest()
     before, after = Record.load(old), Record.load(options.new)
+    _say(f"{options.new} ({after})\nagainst {old} ({before})")
     changes = check.compare(before, after)
-    worse, better = ([c for c in changes if c.is_worse], [c for c in changes if c.is_better])
     lost = check.vanished(before, after)
+    if not changes and not lost:
+        raise RecordError("the two records have no scenario with the same sides; nothing was compared")
+    worse, better = ([c for c in changes if c.is_worse], [c for c in changes if c.is_better])
     for word, found in (("better", better), ("WORSE", worse)):
         for change in found:
             _say(f"{word}  {change}")
@@ -165,3 +170,15 @@ def _check(options: argparse.Namespace) -> int:
         _say(f"GONE  {name}")
     _say(f"{len(changes)} ratios: {len(better)} better, {len(worse)} worse, the others within the noise")
     return 1 if worse or lost else 0
+
+
+def _newest() -> Path:
+    """The last record that was kept.
+
+    Raises:
+        RecordError: none is.
+    """
+    found = record.newest()
+    if found is None:
+        raise RecordError(f"no record is kept in {record.FOLDER}; run `make bench`, then `make bench-keep`")
+    return found

@@ -49,6 +49,10 @@ class Contestant:
         """Whether it moves nothing: what the loops around everything cost."""
         return self.name == "harness"
 
+    def begins_with(self, words: tuple[str, ...]) -> bool:
+        """Whether its name, or its language and name, begins with one of these."""
+        return self.name.startswith(words) or f"{self.language} {self.name}".startswith(words)
+
     def wait_in(self, scenario: Scenario) -> str | None:
         """The first of the scenario's ways to wait that it has."""
         return next((wait for wait in scenario.waits if wait in self.waits), None)

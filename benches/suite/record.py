@@ -87,6 +87,10 @@ class Row:
 LANGUAGES = {"cpp": "C++", "java": "Java", "rust": "Rust", "go": "Go", "python": "Python"}
 
 
+class RecordError(Exception):
+    """There is no record where one is wanted."""
+
+
 @dataclass(frozen=True, slots=True)
 class Record:
     """A whole run."""
@@ -98,12 +102,28 @@ class Record:
         """Read a file.
 
         Raises:
-            ValueError: it has another format.
+            RecordError: it is not there, it is no record, or it has another format.
         """
-        data = json.loads(path.read_text(encoding="utf-8"))
-        if data.get("format") != FORMAT:
-            raise ValueError(f"{path} has format {data.get('format')!r}; this program reads {FORMAT}: measure again")
+        try:
+            data = json.loads(path.read_text(encoding="utf-8"))
+        except OSError as error:
+            raise RecordError(f"{path} cannot be read: {error.strerror}; `make bench` writes {NEW.name}") from error
+        except ValueError as error:
+            raise RecordError(f"{path} is no record: {error}; measure again with `make bench`") from error
+        found = data.get("format") if isinstance(data, dict) else None
+        if found != FORMAT:
+            raise RecordError(f"{path} has format {found!r}, this program reads {FORMAT}; measure again")
         return cls(data)
+
+    @property
+    def picked(self) -> list[str]:
+        """The scenarios and sides that the run was limited to; none in a whole run."""
+        return list(self.data.get("picked", ()))
+
+    def __str__(self) -> str:
+        kind = "quick" if self.data["quick"] else "whole"
+        limited = f", only {', '.join(self.picked)}" if self.picked else ""
+        return f"{self.data['day']}, ringbus {self.data['machine']['ringbus']}, {kind}{limited}"
 
     def save(self, path: Path) -> None:
         """Write a file."""

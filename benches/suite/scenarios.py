@@ -43,7 +43,7 @@ class Scenario:
         runs: processes of each side; None as many as the run has.
         pilot: events of the first run, which only says how many the others shall have.
         most: the most events of a run.
-        sides: how the names of those that take part begin; empty for all that have it.
+        sides: how those that take part begin, by name or by language and name; empty for all that have it.
         curve: the plot that this scenario is a point of, with its place on the axis.
         in_table: whether it has a table of its own.
         in_quick: whether a quick run has it.
@@ -163,7 +163,7 @@ def curves() -> list[Scenario]:
     """How the cost of an event depends on the ring, the event and the consumers."""
     one = Scenario(
         "", "", "1p1c", 2, most=8_000_000, in_table=False, runs=3, in_quick=False,
-        sides=("raw", "ringbus compiled", "disruptor-4"),
+        sides=("raw", "ringbus compiled", "java disruptor"),
     )  # fmt: skip
     many = replace(one, program="1pnc", waits=YIELD)
     return [

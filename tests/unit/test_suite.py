@@ -6,6 +6,7 @@ import copy
 import json
 import os
 import random
+import shutil
 import subprocess
 import sys
 import textwrap
@@ -17,12 +18,12 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
-from suite import bars, check, checksums, plots, runner, scenarios, tables
+from suite import bars, check, checksums, command, plots, record, runner, scenarios, tables
 from suite import page as pages
 from suite.contestants import Contestant
 from suite.histogram import Histogram, lowest, width
 from suite.measure import Measure
-from suite.record import FORMAT, Record
+from suite.record import FORMAT, Record, RecordError
 
 ROOT = Path(__file__).parents[2]
 
@@ -209,8 +210,17 @@ def test_a_record_comes_back_as_it_was_saved(tmp_path: Path) -> None:
     sample().save(path)
     assert Record.load(path).data == json.loads(json.dumps(sample().data))
     assert max(map(len, path.read_text(encoding="utf-8").splitlines())) < 3000
-    path.write_text('{"format": 0}', encoding="utf-8")
-    with pytest.raises(ValueError, match="format 0"):
+
+
+@pytest.mark.parametrize(
+    ("text", "word"),
+    [(None, "cannot be read"), ("{", "is no record"), ("[]", "format None"), ('{"format": 0}', "format 0")],
+)
+def test_a_file_that_is_no_record_of_this_format_is_refused(tmp_path: Path, text: str | None, word: str) -> None:
+    path = tmp_path / "record.json"
+    if text is not None:
+        path.write_text(text, encoding="utf-8")
+    with pytest.raises(RecordError, match=rf"record\.json.* {word}"):
         Record.load(path)
 
 
@@ -235,6 +245,58 @@ def test_the_comparison_finds_our_sides_that_are_gone() -> None:
     data = copy.deepcopy(sample().data)
     data["scenarios"][1]["rows"][2] |= {"status": "failed", "word": "it broke"}
     assert check.vanished(sample(), Record(data)) == ["1p1c: ringbus compiled"]
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty folder of records, beside a page of its own."""
+    monkeypatch.setattr(record, "FOLDER", tmp_path / "record")
+    monkeypatch.setattr(record, "NEW", tmp_path / "record" / "new.json")
+    monkeypatch.setattr(pages, "PAGE", tmp_path / "benchmarks.md")
+    monkeypatch.setattr(pages, "PICTURES", tmp_path / "benchmarks")
+    return tmp_path / "record"
+
+
+def test_a_kept_record_has_its_day_and_a_page_and_is_what_the_next_is_compared_with(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sample().save(folder / "new.json")
+    assert command.main(["keep"]) == 0
+    kept = folder / "2026-01-02-ringbus-0.json"
+    assert record.newest() == kept
+    assert kept.name in (folder.parent / "benchmarks.md").read_text(encoding="utf-8")
+    assert command.main(["check"]) == 0
+    slower(1.5).save(folder / "new.json")
+    capsys.readouterr()
+    assert command.main(["check"]) == 1
+    said = capsys.readouterr().out
+    assert f"against {kept} (2026-01-02, ringbus 0, whole)" in said
+    assert "WORSE  1p1c: ringbus compiled against raw-spsc (C++)" in said
+    assert "2 worse" in said
+
+
+@pytest.mark.parametrize("words", [["keep"], ["check"], ["page"]])
+def test_without_a_record_a_command_says_what_to_run(folder: Path, words: list[str]) -> None:
+    with pytest.raises(SystemExit, match="make bench"):
+        command.main(words)
+    assert not folder.exists()
+
+
+def test_a_record_of_some_scenarios_only_is_compared_but_not_kept(folder: Path) -> None:
+    sample().save(folder / "2026-01-01.json")
+    part = Record(sample().data | {"picked": ["1p1c"]})
+    part.save(folder / "new.json")
+    assert command.main(["check"]) == 0
+    with pytest.raises(SystemExit, match="holds only 1p1c"):
+        command.main(["keep"])
+    assert [path.name for path in folder.parent.iterdir()] == ["record"]
+
+
+def test_records_with_nothing_in_common_are_not_called_alike(folder: Path) -> None:
+    sample().save(folder / "2026-01-01.json")
+    Record(sample().data | {"scenarios": []}).save(folder / "new.json")
+    with pytest.raises(SystemExit, match="nothing was compared"):
+        command.main(["check"])
 
 
 def test_a_table_begins_with_the_harness_and_the_limit_and_ends_with_who_is_absent() -> None:
@@ -274,6 +336,20 @@ def test_scenarios_have_names_of_their_own_and_whole_claims() -> None:
     every = scenarios.every()
     assert len({scenario.id for scenario in every}) == len(every)
     assert all(scenario.size % 8 == 0 and scenario.capacity.bit_count() == 1 for scenario in every)
+
+
+def test_curves_have_one_disruptor_that_of_java(program: Path) -> None:
+    names = {"java": "disruptor-4.0.0", "rust": "disruptor-4.4.0", "cpp": "raw-spsc", "python": "ringbus compiled"}
+    sides = [replace(contestant(program, name), language=language) for language, name in names.items()]
+    for scenario in scenarios.curves():
+        found = [side.language for side in sides if side.begins_with(scenario.sides)]
+        assert found == ["java", "cpp", "python"]
+
+
+@pytest.mark.skipif(shutil.which("g++") is None, reason="the raw rings are C++")
+def test_the_raw_rings_are_built_into_a_folder_that_is_given_relative(tmp_path: Path) -> None:
+    subprocess.run([ROOT / "benches" / "limits" / "build", "some/folder"], cwd=tmp_path, check=True, timeout=60)
+    assert (tmp_path / "some" / "folder" / "contestants").exists()
 
 
 @pytest.mark.parametrize(
