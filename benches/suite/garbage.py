@@ -1,4 +1,4 @@
-"""What the hot paths leave behind: collections, kept blocks and malloc calls, counted by a program of its own."""
+"""What the hot paths leave behind: collections, kept blocks, malloc calls, page faults; a program of its own counts."""
 
 from __future__ import annotations
 

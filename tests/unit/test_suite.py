@@ -26,6 +26,7 @@ from suite.measure import Measure
 from suite.record import FORMAT, Record, RecordError
 
 ROOT = Path(__file__).parents[2]
+COUNTED = ("collections", "kept_blocks", "mallocs", "minor_faults", "major_faults")
 
 
 def row(contestant: str, ns: list[float], language: str = "python", **facts: Any) -> dict[str, Any]:
@@ -79,7 +80,7 @@ def sample() -> Record:
             {"id": "ring-1024", "title": "r", "note": "n", "unit": "throughput", "rows": copy.deepcopy(one[:3])},
             {"id": "ring-4096", "title": "r", "note": "n", "unit": "throughput", "rows": copy.deepcopy(one[:3])},
         ],
-        "garbage": {"publish(...)": {"events": 100, "collections": 0, "kept_blocks": 0, "mallocs": 0}},
+        "garbage": {"publish(...)": {"events": 100, **dict.fromkeys(COUNTED, 0)}},
     }
     return Record(data)
 
@@ -203,6 +204,51 @@ def test_bars_are_computed_from_the_ratios_of_the_rounds() -> None:
     assert verdicts["ping-pong, spinning: Python against the best peer"].met is False
     assert verdicts["1P2C compiled against Java"].met is None
     assert verdicts["no garbage: publish(...)"].met is True
+
+
+@pytest.mark.parametrize("name", COUNTED)
+def test_a_path_is_clean_where_each_count_is_0_and_open_where_one_was_not_made(name: str) -> None:
+    def judge(count: int | None) -> tuple[bool | None, str]:
+        facts = {"events": 100, **dict.fromkeys(COUNTED, 0), name: count}
+        found = bars.verdicts(Record(sample().data | {"garbage": {"path": facts}}))[-1]
+        return found.met, found.measured
+
+    assert judge(0)[0] is True
+    assert judge(3)[0] is False
+    assert ", 3 " in f", {judge(3)[1]}"
+    met, said = judge(None)
+    assert met is None
+    assert said.count("not counted") == 1
+
+
+DIRTY = """
+import gc, json, mmap, garbage
+
+class Dirty:
+    kept = []
+    def start(self): pass
+    def stop(self): pass
+    def move(self, pieces):
+        for _ in range(pieces):
+            fresh = mmap.mmap(-1, mmap.PAGESIZE)
+            fresh[0] = 1
+            self.kept.append(fresh)
+            gc.collect()
+
+garbage.WARM = 1
+print(json.dumps(garbage.count(Dirty, 8 * garbage.CAPACITY)))
+"""
+
+
+def test_a_path_that_leaves_garbage_is_seen_to() -> None:
+    folder = ROOT / "benches" / "contestants" / "python"
+    done = subprocess.run(
+        [sys.executable, "-c", DIRTY], cwd=folder, capture_output=True, text=True, timeout=25, check=True
+    )
+    found = json.loads(done.stdout)
+    assert (found["events"], found["collections"], found["mallocs"]) == (8 * 8192, 7, None)
+    assert found["minor_faults"] >= 7
+    assert found["kept_blocks"] >= 7
 
 
 def test_a_record_comes_back_as_it_was_saved(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Counts what the hot paths leave behind: collections, kept blocks, malloc calls. Prints JSON.
+"""Counts what the hot paths leave behind: collections, kept blocks, malloc calls, page faults. Prints JSON.
 
 A counting library (malloc_count.c, built with the machine's compiler and loaded before all others) sees each call of
 malloc, calloc and realloc, of Python's raw allocator and of Rust's. Without a compiler these are not counted.
@@ -11,6 +11,7 @@ import gc
 import importlib.util
 import json
 import os
+import resource
 import shutil
 import subprocess
 import sys
@@ -18,7 +19,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import repeat
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent.parent))
 
@@ -63,7 +64,7 @@ class HotPath:
 
 def by_fields() -> HotPath:
     """`publish(...)`, and a Python handler on its thread, that reads a field."""
-    ring: Any = ringbus.RingBuffer(Trade, CAPACITY, producers="single")
+    ring: Any = ringbus.RingBuffer(Trade, CAPACITY, producers="single", prefault=True)
     group = ring.consumer_group("group")
     group.add("read", lambda event: event.price)
 
@@ -77,7 +78,7 @@ def by_fields() -> HotPath:
 
 def by_batches() -> HotPath:
     """`claim(1024)`, and a batch handler on its thread. Nothing is computed: NumPy's own work may allocate."""
-    ring: Any = ringbus.RingBuffer(Wide, CAPACITY, producers="single")
+    ring: Any = ringbus.RingBuffer(Wide, CAPACITY, producers="single", prefault=True)
     group = ring.consumer_group("group")
     group.add("look", ringbus.batch(lambda rows: rows.shape))
 
@@ -95,7 +96,8 @@ class MachineCode:
     def __init__(self) -> None:
         import ring_compiled
 
-        self.ring: Any = ringbus.RingBuffer(ring_compiled.event_of(8), CAPACITY, producers="single", wait="yielding")
+        event = ring_compiled.event_of(8)
+        self.ring: Any = ringbus.RingBuffer(event, CAPACITY, producers="single", wait="yielding", prefault=True)
         self.group = self.ring.consumer_group("group")
         self.group.add("add", ring_compiled.add, state=ring_compiled.STATE)
         self._source = self.ring.source(ring_compiled.fill, {"value": 0, "step": 1}, reset=False)
@@ -141,31 +143,44 @@ def paths() -> dict[str, Callable[[], Moving]]:
     return found
 
 
+class Counts(NamedTuple):
+    """What has been counted so far, or in a window of time."""
+
+    collections: int
+    kept_blocks: int
+    mallocs: int
+    minor_faults: int
+    major_faults: int
+
+    def since(self, before: Counts) -> Counts:
+        """What came in between."""
+        return Counts(*(after - earlier for after, earlier in zip(self, before, strict=True)))
+
+
 def count(make: Callable[[], Moving], events: int) -> dict[str, Any]:
-    """The counts of one path."""
+    """The counts of one path; what a window of one piece has is what counting itself costs."""
     path, pieces, calls = make(), events // CAPACITY, _calls()
     path.start()
     path.move(WARM)
     gc.collect()
+    _window(path, 1, calls)
     one = _window(path, 1, calls)
-    collections, kept, mallocs = (
-        after - before for after, before in zip(_window(path, pieces, calls), one, strict=True)
-    )
+    found = _window(path, pieces, calls).since(one)
     path.stop()
-    return {
-        "events": pieces * CAPACITY,
-        "collections": collections,
-        "kept_blocks": max(kept, 0),
-        "mallocs": mallocs if _PRELOADED in os.environ else None,
-    }
+    counts: dict[str, Any] = {name: max(number, 0) for name, number in found._asdict().items()}
+    return {"events": pieces * CAPACITY, **counts, **({} if _PRELOADED in os.environ else {"mallocs": None})}
 
 
-def _window(path: Moving, pieces: int, calls: Callable[[], int]) -> tuple[int, int, int]:
-    """Collections, kept blocks and malloc calls while so many pieces move; with one, those of counting."""
-    collected, blocks, before = _collections(), sys.getallocatedblocks(), calls()
+def _window(path: Moving, pieces: int, calls: Callable[[], int]) -> Counts:
+    """What is counted while so many pieces move."""
+    before = _now(calls)
     path.move(pieces)
-    mallocs, kept = calls() - before, sys.getallocatedblocks() - blocks
-    return _collections() - collected, kept, mallocs
+    return _now(calls).since(before)
+
+
+def _now(calls: Callable[[], int]) -> Counts:
+    mallocs, blocks, used = calls(), sys.getallocatedblocks(), resource.getrusage(resource.RUSAGE_SELF)
+    return Counts(_collections(), blocks, mallocs, used.ru_minflt, used.ru_majflt)
 
 
 def _collections() -> int:
