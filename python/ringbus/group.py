@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import weakref
 from collections.abc import Callable, Iterator, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, Literal, Self, TypeVar, Unpack, overload
@@ -20,15 +19,14 @@ from ringbus.consumer import Consumer
 from ringbus.crew import Crew
 from ringbus.deadline import Deadline
 from ringbus.draining import check_can_run_out, check_done, laggards, run_out, wait_until_done
-from ringbus.errors import ClaimError, ConfigurationError, HaltedError, PeerDiedError, TopologyError, WaitTimeout
+from ringbus.errors import ClaimError, ConfigurationError, HaltedError, TopologyError, WaitTimeout
 from ringbus.failures import Failures
 from ringbus.generics import E, Handler, Rows, T
-from ringbus.graph import follow, in_order
 from ringbus.leaving import leave
-from ringbus.options import ConsumerOptions, Role, role_of
+from ringbus.members import Members
+from ringbus.options import ConsumerOptions, role_of
 from ringbus.policies import OnError, policy
 from ringbus.remote import OnDeath
-from ringbus.runners import Runner, runners_for
 from ringbus.statistics import Frozen, GroupStatistics, Row
 from ringbus.waits import WaitStrategy
 
@@ -74,7 +72,7 @@ class ConsumerGroup(Generic[E]):
         self.policy = policy(on_error)
         self.wait = wait
         self._dynamic = dynamic
-        self._consumers: dict[str, Consumer] = {}
+        self._members = Members(self._roster)
         self._state = "new"
         self._ending = False
         self._halted = False
@@ -227,7 +225,9 @@ class ConsumerGroup(Generic[E]):
             state=state,
             cpu=cpu,
         )
-        consumer = self._join(role, depends_on)
+        consumer = self._members.join(self, role, depends_on)
+        if role.cpus and role.assignment is None:
+            self._crew.pin(consumer.runners, role.cpus)
         if self._state == "running":
             self._crew.start(consumer.runners)
         return consumer
@@ -258,26 +258,8 @@ class ConsumerGroup(Generic[E]):
             raise TopologyError(f"group {self.name!r} runs, so {name!r} cannot be added", remedy)
         if self._state != "new" and self.one_thread:
             raise TopologyError(f"group {self.name!r} runs on one thread", "add consumers before it starts")
-        if name in self._consumers or self._roster.is_taken(name):
+        if name in self._members.named or self._roster.is_taken(name):
             raise TopologyError(f"a consumer named {name!r} is on the ring", "choose another name")
-
-    def _join(self, role: Role, depends_on: Sequence[str]) -> Consumer:
-        """Take the consumer's places on the ring, behind those that it follows."""
-        entries = self._roster.entries(role.name, depends_on)
-        consumer = Consumer(self, role.name)
-        report = self.failures.reporter(weakref.ref(self), weakref.ref(consumer), role.policy)
-        consumer.runners = runners_for(self, role, report)
-        if role.cpus and role.assignment is None:
-            self._crew.pin(consumer.runners, role.cpus)
-        try:
-            follow(self._roster, consumer, tuple(depends_on), entries)
-        except PeerDiedError:
-            for runner in consumer.runners:
-                runner.leave()
-            raise
-        self._consumers[role.name] = consumer
-        self._roster.named[role.name] = consumer
-        return consumer
 
     def connect(self, consumer: Consumer, names: Sequence[str]) -> None:
         """Make `consumer` follow those named; see `Consumer.depends_on`."""
@@ -285,10 +267,7 @@ class ConsumerGroup(Generic[E]):
         if self._state != "new":
             remedy = "give depends_on= to add, or connect before the group starts"
             raise TopologyError(f"group {self.name!r} has started, so {consumer.name!r} cannot be connected", remedy)
-        together = tuple(dict.fromkeys((*consumer.depends_on_names, *names)))
-        in_order(self._roster, self._consumers, {consumer.name: together})
-        before = self._roster.entries(consumer.name, consumer.depends_on_names)
-        follow(self._roster, consumer, together, self._roster.entries(consumer.name, together), before)
+        self._members.connect(consumer, names)
 
     def __getitem__(self, name: str) -> Consumer:
         """The consumer of that name.
@@ -296,13 +275,13 @@ class ConsumerGroup(Generic[E]):
         Raises:
             KeyError: the group has none.
         """
-        return self._consumers[name]
+        return self._members.named[name]
 
     def __iter__(self) -> Iterator[Consumer]:
-        return iter(tuple(self._consumers.values()))
+        return iter(tuple(self._members.named.values()))
 
     def __len__(self) -> int:
-        return len(self._consumers)
+        return len(self._members.named)
 
     def __bool__(self) -> bool:
         """A group is true, however many consumers it has."""
@@ -316,21 +295,17 @@ class ConsumerGroup(Generic[E]):
             KeyError: the group has none of that name.
         """
         self.ring._ring.check_fork()
-        consumer = self._consumers[name]
+        consumer = self._members.named[name]
         if self._state == "running" and not self._dynamic:
             raise TopologyError(f"group {self.name!r} is not dynamic", "make it with dynamic=True")
-        followers = {row.name.partition("/")[0] for row in self._roster.rows() if row.depends_on & consumer.entries}
-        if followers:
-            fact = f"{', '.join(sorted(followers))} depend on {name!r}"
-            raise TopologyError(fact, "remove those first")
+        self._members.check_not_followed(consumer)
         for runner in consumer.runners:
             runner.halt()
             if self._state == "manual" and isinstance(runner, _core.Processor | _core.CompiledProcessor):
                 runner.end()
         self._crew.let_go(consumer.runners)
         leave(self, [consumer])
-        del self._consumers[name]
-        self._roster.named.pop(name, None)
+        self._members.forget(consumer)
 
     # -- running ----------------------------------------------------------------------------------------------
 
@@ -356,25 +331,16 @@ class ConsumerGroup(Generic[E]):
             with self._crew.lock:
                 if self._state != "new":
                     raise TopologyError(f"group {self.name!r} was started before", "make a new group")
-                if not self._consumers:
+                if not self._members.named:
                     raise TopologyError(f"group {self.name!r} has no consumers", "add one first")
-                self._crew.check_can_start(self._ordered(), on_one=self.one_thread)
+                self._crew.check_can_start(self._members.runners_in_order(), on_one=self.one_thread)
                 self._state = "running"
                 undo.callback(self.halt)
                 self.ring._begin_group()
                 lifecycle.running(self, self._crew.started)
-                self._crew.start_all(self._ordered(), on_one=self.one_thread)
+                self._crew.start_all(self._members.runners_in_order(), on_one=self.one_thread)
             undo.pop_all()
         return self
-
-    def _runners(self) -> list[Runner]:
-        return [runner for consumer in self for runner in consumer.runners]
-
-    def _ordered(self) -> list[Any]:
-        return [runner for name in self._order() for runner in self._consumers[name].runners]
-
-    def _order(self) -> list[str]:
-        return in_order(self._roster, self._consumers)
 
     def run_once(self) -> int:
         """Handle what is there now, on the caller's thread, each consumer in the order of the graph.
@@ -398,7 +364,7 @@ class ConsumerGroup(Generic[E]):
 
     def _run_out(self, target: int) -> int:
         """Run each consumer in turn until all are done with `target` or none can go on; the events handled."""
-        ordered = self._ordered()
+        ordered = self._members.runners_in_order()
         check_can_run_out(ordered)
         self._state = "manual"
         return run_out(ordered, target, self.ring.capacity)
@@ -417,7 +383,7 @@ class ConsumerGroup(Generic[E]):
         """
         self.ring._ring.check_fork()
         self._check_not_on_loop("drain")
-        if self._state in ("new", "manual") and laggards(self._runners(), self.ring._ring.published()):
+        if self._state in ("new", "manual") and laggards(self._members.runners(), self.ring._ring.published()):
             raise TopologyError(f"group {self.name!r} does not run", "start it, or call run_once until it returns 0")
         late = self._drain(timeout)
         self.failures.raise_any()
@@ -427,7 +393,7 @@ class ConsumerGroup(Generic[E]):
 
     def _drain(self, timeout: float | None) -> tuple[str, ...]:
         """Wait; the names of those that are not done in time. Ends early when the group fails or is halted."""
-        return wait_until_done(self.ring._ring, self._runners(), timeout, self.failures, self._crew.moves)
+        return wait_until_done(self.ring._ring, self._members.runners(), timeout, self.failures, self._crew.moves)
 
     def halt(self) -> None:
         """Stop at once: each handler finishes the event it has in hand, and no other. Waits for the threads.
@@ -445,7 +411,7 @@ class ConsumerGroup(Generic[E]):
         self._halt_runners()
 
     def _halt_runners(self) -> None:
-        for runner in self._runners():
+        for runner in self._members.runners():
             runner.halt()
 
     def stop(self, timeout: float | None = None) -> None:
@@ -463,7 +429,7 @@ class ConsumerGroup(Generic[E]):
             raise ClaimError(f"group {self.name!r} cannot stop inside its own handler", "use halt() there")
         self._check_not_on_loop("stop")
         target, never_started = self.ring._ring.published(), self._state == "new" and not self._halted
-        if self._state == "manual" or (never_started and laggards(self._runners(), target)):
+        if self._state == "manual" or (never_started and laggards(self._members.runners(), target)):
             self._run_out(target)
         deadline = Deadline(timeout)
         late = self._drain(timeout) if self._state == "running" else ()
@@ -501,18 +467,18 @@ class ConsumerGroup(Generic[E]):
                 return
             manual, self._state = self._state == "manual", "stopped"
         if manual:
-            for runner in self._ordered():
+            for runner in self._members.runners_in_order():
                 runner.end()
         self._leave()
         lifecycle.ended(self)
 
     def _leave(self) -> None:
         """Leave the ring, each consumer before those that it follows."""
-        leave(self, [self._consumers[name] for name in reversed(self._order())])
+        leave(self, reversed(self._members.in_order()))
 
     def follows(self, other: ConsumerGroup[Any]) -> bool:
         """Whether a consumer of this group depends on one of the other's, on the same ring."""
-        wanted = set(other._consumers)
+        wanted = set(other._members.named)
         return self.ring is other.ring and any(wanted & set(consumer.depends_on_names) for consumer in self)
 
     def fail(self, error: BaseException) -> None:
@@ -548,7 +514,7 @@ class ConsumerGroup(Generic[E]):
     # -- as a context manager -----------------------------------------------------------------------------------
 
     def __enter__(self) -> Self:
-        if any(isinstance(runner, AsyncProcessor) for runner in self._runners()):
+        if any(isinstance(runner, AsyncProcessor) for runner in self._members.runners()):
             raise ConfigurationError(f"group {self.name!r} has async handlers", "use 'async with group:'")
         return self.start()
 
@@ -611,4 +577,4 @@ class ConsumerGroup(Generic[E]):
         return GroupStatistics(self.name, state, consumers)
 
     def __repr__(self) -> str:
-        return f"<ConsumerGroup {self.name!r}, {self.state}: {', '.join(self._consumers) or 'no consumers'}>"
+        return f"<ConsumerGroup {self.name!r}, {self.state}: {', '.join(self._members.named) or 'no consumers'}>"

@@ -6,7 +6,7 @@
 //! the dead one's name, entry, line and files can be used again.
 //!
 //! `crash_points child SCENARIO RING` is the process that dies (`crash/child.rs`), `crash/parent.rs` the one that survives,
-//! `crash/sources.rs` reads the sources.
+//! `crash/victim.rs` what it sees of the other, `crash/reading.rs` what it reads; `crash/sources.rs` reads the sources.
 #![cfg(not(loom))]
 
 #[path = "crash/child.rs"]
@@ -15,8 +15,12 @@ mod child;
 mod parent;
 #[path = "support/plain.rs"]
 mod plain;
+#[path = "crash/reading.rs"]
+mod reading;
 #[path = "crash/sources.rs"]
 mod sources;
+#[path = "crash/victim.rs"]
+mod victim;
 
 use ringbus_core::ProducerKind;
 use ringbus_core::ProducerKind::{Multi, Single};

@@ -1,7 +1,8 @@
 //! The process that dies. It says on standard output what it is sure of, a line each.
 
-use crate::parent::{CAPACITY, FOLLOWED, VICTIM, event, evictable, geometry};
+use crate::parent::{CAPACITY, FOLLOWED, VICTIM, evictable, geometry};
 use crate::plain::{Producer, put};
+use crate::reading::event;
 use ringbus_core::futex::{SLEEPER, WATCHER};
 use ringbus_core::layout::FutexLine;
 use ringbus_core::registry::{self, find};

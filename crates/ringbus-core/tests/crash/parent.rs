@@ -1,18 +1,17 @@
 //! The process that survives: it starts the one that dies, goes on, and looks at what it got.
 
-use crate::plain::{self, Producer, get, put};
+use crate::plain::{self, Producer, put};
+use crate::reading::{Fact, Reader, barrier, describe, event, judge, read_events, read_up_to, text};
+use crate::victim::Victim;
 use ringbus_core::registry::{self, find};
 use ringbus_core::segment::{Access, Existing, folder, shared};
 use ringbus_core::wait::Alert;
 use ringbus_core::{
-    Blocker, Consumer, Geometry, MultiProducerSequencer, Outcome, ProducerKind, Segment, SequenceBarrier, Sequencer,
+    Blocker, Consumer, Geometry, MultiProducerSequencer, Outcome, ProducerKind, Segment, Sequencer,
     SingleProducerSequencer, Start, Terms, WaitStrategy, recovery,
 };
-use std::io::Read;
-use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 /// Slots of the rings.
@@ -23,18 +22,9 @@ pub const VICTIM: &str = "victim";
 pub const FOLLOWED: &str = "survivor";
 
 /// Longer than this nobody may wait.
-const PATIENCE: Duration = Duration::from_secs(2);
+pub const PATIENCE: Duration = Duration::from_secs(2);
 /// What the survivor publishes after the death.
-const EVENTS: u64 = 3 * CAPACITY + 1;
-
-type Fact<T> = Result<T, String>;
-/// An event: who, which, and what both must come to.
-pub type Event = [u64; 3];
-
-/// Event `number` of `producer`.
-pub fn event(producer: u64, number: u64) -> Event {
-    [producer, number, producer ^ number ^ 0x5eed_0123_4567_89ab]
-}
+pub const EVENTS: u64 = 3 * CAPACITY + 1;
 
 /// What all rings of this test are like: two producers, from a sequence on at which 32 bits are full.
 pub fn geometry(kind: ProducerKind) -> Geometry {
@@ -393,8 +383,6 @@ impl Survivor {
     }
 }
 
-type Reader = JoinHandle<Fact<Vec<Event>>>;
-
 trait Sends {
     fn send_event(&mut self, number: u64, patience: Duration) -> Fact<()>;
 }
@@ -418,93 +406,6 @@ impl Sends for Producer {
         self.publish(sequence, sequence);
         Ok(())
     }
-}
-
-fn barrier(consumer: &Consumer) -> SequenceBarrier {
-    SequenceBarrier::new(consumer.segment(), consumer.depends_on(), Alert::default())
-}
-
-/// Reads until the survivor's last event. While it reads, there may be a victim that takes its time: then the deadline is
-/// that of the producers.
-fn read_events(consumer: &Consumer, strategy: WaitStrategy, last: u64) -> Fact<Vec<Event>> {
-    let (barrier, ring) = (barrier(consumer), consumer.segment());
-    let (mut seen, last) = (Vec::new(), if last == 0 { EVENTS } else { last });
-    loop {
-        let next = consumer.sequence() + 1;
-        match barrier.wait_for(next, i64::MAX, strategy, Some(Instant::now() + 4 * PATIENCE)) {
-            Outcome::Ready(high) => {
-                let pads = ring.has_pads();
-                seen.extend(
-                    (next..=high)
-                        .filter(|&at| !pads || !ring.is_pad(at))
-                        .map(|at| get::<Event>(ring, at)),
-                );
-                consumer.commit(high);
-            }
-            other => return Err(format!("the reader hung at {next}: {other:?}: {}", describe(ring))),
-        }
-        if seen.last() == Some(&event(2, last - 1)) {
-            return Ok(seen);
-        }
-    }
-}
-
-fn read_up_to(consumer: &Consumer, target: i64) -> Fact<()> {
-    let barrier = barrier(consumer);
-    while consumer.sequence() < target {
-        let next = consumer.sequence() + 1;
-        match barrier.wait_for(next, i64::MAX, WaitStrategy::BLOCKING, Some(Instant::now() + PATIENCE)) {
-            Outcome::Ready(high) => {
-                consumer.commit(high);
-            }
-            other => return Err(format!("who came back hung at {next} of {target}: {other:?}")),
-        }
-    }
-    consumer.leave().map_err(text)
-}
-
-fn describe(ring: &Segment) -> String {
-    let entry = |index: usize| {
-        let own = ring.consumer(index);
-        let (state, kind) = (
-            own.identity.state.load(Ordering::Relaxed),
-            own.identity.kind.load(Ordering::Relaxed),
-        );
-        format!("[{index} state {state} kind {kind} at {}]", own.sequence.get())
-    };
-    let entries: Vec<_> = (0..4).map(entry).collect();
-    format!(
-        "claimed {} published {} gating {:b} taken {:b} {}",
-        ring.cursor().claimed.load(Ordering::Relaxed),
-        ring.cursor().published.load(Ordering::Relaxed),
-        ring.registry().gating.load(Ordering::Relaxed),
-        ring.registry().taken.load(Ordering::Relaxed),
-        entries.join(" ")
-    )
-}
-
-/// All that was acknowledged, nothing that was not written, each once and in order.
-fn judge(seen: &[Event], acknowledged: &[String]) -> Fact<()> {
-    if let Some(torn) = seen.iter().find(|own| **own != event(own[0], own[1])) {
-        return Err(format!("a torn event: {torn:?}"));
-    }
-    for producer in [1, 2] {
-        let numbers: Vec<u64> = seen.iter().filter(|own| own[0] == producer).map(|own| own[1]).collect();
-        // The victim's number is used again after a claim that was given back, but never published twice.
-        if !numbers.is_sorted_by(|a, b| a < b) {
-            return Err(format!("producer {producer} came out of order or twice: {numbers:?}"));
-        }
-        if producer == 2 && numbers.iter().copied().ne(0..EVENTS) {
-            return Err(format!("the survivor's events are not all there: {numbers:?}"));
-        }
-    }
-    let lost = acknowledged
-        .iter()
-        .filter_map(|line| line.parse::<u64>().ok())
-        .find(|&number| !seen.contains(&event(1, number)));
-    lost.map_or(Ok(()), |number| {
-        Err(format!("event {number} was acknowledged and is lost"))
-    })
 }
 
 /// Deaths while rings are made, replaced and unlinked: the name can be had, and what it leads to works.
@@ -551,96 +452,4 @@ fn clean_up(name: &str) -> Fact<()> {
     } else {
         Err(format!("files left: {left:?}"))
     }
-}
-
-/// The process that dies.
-struct Victim {
-    child: Child,
-    pid: i32,
-}
-
-impl Victim {
-    fn start(scenario: &str, ring: &str, kind: ProducerKind, variables: &[(&str, &str)]) -> Fact<Self> {
-        let letter = if kind == ProducerKind::Single { 's' } else { 'm' };
-        let mut command = Command::new(std::env::current_exe().map_err(text)?);
-        command
-            .args(["child", scenario, &format!("{letter}{ring}")])
-            .stdout(Stdio::piped());
-        command
-            .env_remove("CRASH_AT")
-            .env_remove("STOP_AT")
-            .envs(variables.iter().copied());
-        let child = command.spawn().map_err(text)?;
-        let pid = child.id() as i32;
-        Ok(Self { child, pid })
-    }
-
-    fn state(&self) -> char {
-        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.pid)).unwrap_or_default();
-        stat.rsplit_once(") ")
-            .and_then(|(_, rest)| rest.chars().next())
-            .unwrap_or('X')
-    }
-
-    fn is_dead(&self) -> bool {
-        matches!(self.state(), 'Z' | 'X')
-    }
-
-    fn until_stopped(&self) -> Fact<()> {
-        let deadline = Instant::now() + Duration::from_secs(10);
-        while self.state() != 'T' {
-            if self.is_dead() || Instant::now() > deadline {
-                return Err("the child was not stopped".into());
-            }
-            std::thread::yield_now();
-        }
-        Ok(())
-    }
-
-    fn go_on(&self) {
-        // SAFETY: a signal to a child that was not waited for yet.
-        unsafe { libc::kill(self.pid, libc::SIGCONT) };
-    }
-
-    /// Waits for its death at the point, and returns what it had said.
-    fn until_killed(self) -> Fact<Vec<String>> {
-        let (status, said) = self.end()?;
-        match std::os::unix::process::ExitStatusExt::signal(&status) {
-            Some(libc::SIGKILL) => Ok(said),
-            _ => Err(format!("the point was not reached: {status}, said {said:?}")),
-        }
-    }
-
-    fn until_done(self) -> Fact<Vec<String>> {
-        let (status, said) = self.end()?;
-        if status.success() {
-            Ok(said)
-        } else {
-            Err(format!("the child ended with {status}"))
-        }
-    }
-
-    fn end(mut self) -> Fact<(std::process::ExitStatus, Vec<String>)> {
-        let deadline = Instant::now() + Duration::from_secs(10);
-        while !self.is_dead() {
-            if Instant::now() > deadline {
-                self.child.kill().map_err(text)?;
-                return Err("the child neither died nor ended".into());
-            }
-            std::thread::sleep(Duration::from_micros(200));
-        }
-        let mut output = String::new();
-        self.child
-            .stdout
-            .take()
-            .expect("piped")
-            .read_to_string(&mut output)
-            .map_err(text)?;
-        let status = self.child.wait().map_err(text)?;
-        Ok((status, output.lines().map(str::to_owned).collect()))
-    }
-}
-
-fn text(error: impl std::fmt::Display) -> String {
-    error.to_string()
 }
