@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 from pathlib import Path
 from typing import Any
@@ -145,3 +146,10 @@ def test_one_process_compiles_a_function_once() -> None:
     with numba.core.event.install_listener("numba:compile", events):
         groups[1].add("second", handler, state=sums())
     assert not events.buffer
+
+
+def test_files_of_another_version_are_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    cache = importlib.import_module("ringbus.machine.cache")
+    before = cache._key(b"a function", "types")
+    monkeypatch.setattr(cache, "_VERSION", cache._VERSION + 1)
+    assert cache._key(b"a function", "types") != before

@@ -29,6 +29,7 @@ from numba.core.registry import cpu_target
 from numba.core.serialize import dumps
 
 _VERSION = 1
+"""Of what a file holds: another number leaves all that were written before."""
 _loops: weakref.WeakValueDictionary[str, CFunc] = weakref.WeakValueDictionary()
 
 
@@ -117,7 +118,7 @@ def _write(path: Path, content: bytes) -> None:
 def _key(own: bytes, types: object) -> str:
     settings = config.OPT, config.BOUNDSCHECK, config.DEBUGINFO_DEFAULT, config.LOOP_VECTORIZE, config.SLP_VECTORIZE
     machine = cpu_target.target_context.codegen().magic_tuple()
-    facts = sys.version, numba.__version__, llvmlite.__version__, machine, settings, str(types)
+    facts = _VERSION, sys.version, numba.__version__, llvmlite.__version__, machine, settings, str(types)
     return hashlib.sha256(_loops_source() + own + repr(facts).encode()).hexdigest()
 
 

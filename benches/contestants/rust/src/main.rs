@@ -9,6 +9,7 @@ mod options;
 mod pace;
 mod pipes;
 mod report;
+mod trips;
 mod waits;
 
 use options::{Options, Refusal};
@@ -18,7 +19,7 @@ use std::process::ExitCode;
 /// A contestant: its name, its scenarios, its waits, and its run.
 struct Contestant {
     name: &'static str,
-    scenarios: &'static [&'static str],
+    scenarios: &'static [&'static [&'static str]],
     waits: &'static str,
     has_batches: bool,
     run: fn(&Options) -> Result<Outcome, Refusal>,
@@ -27,36 +28,46 @@ struct Contestant {
 const CONTESTANTS: &[Contestant] = &[
     Contestant {
         name: "harness",
-        scenarios: &["harness"],
+        scenarios: &[&["harness"]],
         waits: r#""spin", "yield", "block""#,
         has_batches: false,
         run: harness::run,
     },
     Contestant {
         name: disruptors::NAME,
-        scenarios: disruptors::SCENARIOS,
+        scenarios: &[ALONE, SHARED],
         waits: r#""spin", "yield""#,
         has_batches: true,
         run: disruptors::run,
     },
     Contestant {
         name: pipes::CROSSBEAM,
-        scenarios: pipes::CROSSBEAM_SCENARIOS,
+        scenarios: &[ALONE, SHARED, PACED],
         waits: r#""spin", "yield", "block""#,
         has_batches: false,
         run: pipes::run_crossbeam,
     },
     Contestant {
         name: pipes::RTRB,
-        scenarios: pipes::RTRB_SCENARIOS,
+        scenarios: &[ALONE, &["paced"]],
         waits: r#""spin", "yield""#,
         has_batches: true,
         run: pipes::run_rtrb,
     },
 ];
 
+/// What one sender and one receiver of each queue are enough for.
+const ALONE: &[&str] = &["1p1c", "1p2c", "1pnc", "pipeline3", "diamond3", "pingpong"];
+/// What several producers share an end for.
+const SHARED: &[&str] = &["2p1c", "3p1c"];
 /// These have a warm-up of their own.
 const PACED: &[&str] = &["paced", "16x16"];
+
+impl Contestant {
+    fn scenarios(&self) -> impl Iterator<Item = &'static str> {
+        self.scenarios.iter().copied().flatten().copied()
+    }
+}
 
 fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
@@ -80,7 +91,7 @@ fn main() -> ExitCode {
 fn run(options: &Options) -> Result<String, Refusal> {
     let contestant = CONTESTANTS
         .iter()
-        .find(|one| one.name == options.contestant && one.scenarios.contains(&options.scenario.as_str()))
+        .find(|one| one.name == options.contestant && one.scenarios().any(|name| name == options.scenario))
         .ok_or_else(|| {
             Refusal::NotHere(format!(
                 "no \"{}\" in \"{}\": see --list",
@@ -96,14 +107,14 @@ fn run(options: &Options) -> Result<String, Refusal> {
 fn list() -> Vec<String> {
     let entries = CONTESTANTS
         .iter()
-        .flat_map(|one| one.scenarios.iter().map(move |scenario| (one, scenario)));
+        .flat_map(|one| one.scenarios().map(move |scenario| (one, scenario)));
     entries
         .map(|(one, scenario)| {
             format!(
                 r#"{{"contestant": "{}", "scenario": "{scenario}", "waits": [{}], "batches": {}}}"#,
                 one.name,
                 one.waits,
-                one.has_batches && *scenario != "pingpong" && !PACED.contains(scenario)
+                one.has_batches && scenario != "pingpong" && !PACED.contains(&scenario)
             )
         })
         .collect()

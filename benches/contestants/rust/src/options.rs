@@ -51,6 +51,15 @@ impl Options {
         }
     }
 
+    /// Stages write to words 1 and 2 of an event.
+    pub fn check_stages(&self) -> Result<(), Refusal> {
+        if self.size >= 32 {
+            return Ok(());
+        }
+        let word = format!("--size is {}: the stages need 3 words", self.size);
+        Err(Refusal::NotHere(word))
+    }
+
     /// How many producers the scenario's name asks for: `2p1c` has two.
     pub fn scenario_producers(&self) -> usize {
         match self.scenario.as_bytes() {

@@ -4,23 +4,15 @@ mod pingpong;
 mod stages;
 mod streams;
 
+use crate::crew::Crew;
 use crate::options::{Options, Refusal};
 use crate::report::Outcome;
 use crate::waits::{Spin, Wait, Yield, Yielding, no_wait};
 use disruptor::wait_strategies::WaitStrategy;
 use disruptor::{BusySpin, Producer};
+use std::time::Instant;
 
 pub const NAME: &str = "disruptor-4.4.0";
-pub const SCENARIOS: &[&str] = &[
-    "1p1c",
-    "1p2c",
-    "1pnc",
-    "2p1c",
-    "3p1c",
-    "pipeline3",
-    "diamond3",
-    "pingpong",
-];
 
 /// How both sides of a disruptor wait.
 trait Way: Copy + Send + 'static {
@@ -50,11 +42,7 @@ impl Way for Spins {
 
     #[inline(always)]
     fn publish_batch<E>(producer: &mut impl Producer<E>, count: usize, write: impl Fn(&mut E, u64) + Copy) {
-        producer.batch_publish(count, |events| {
-            for (index, event) in events.enumerate() {
-                write(event, index as u64);
-            }
-        });
+        producer.batch_publish(count, |events| write_each(events, write));
     }
 }
 
@@ -77,17 +65,20 @@ impl Way for Yields {
     #[inline(always)]
     fn publish_batch<E>(producer: &mut impl Producer<E>, count: usize, write: impl Fn(&mut E, u64) + Copy) {
         let mut wait = Yield::default();
-        loop {
-            let published = producer.try_batch_publish(count, |events| {
-                for (index, event) in events.enumerate() {
-                    write(event, index as u64);
-                }
-            });
-            if published.is_ok() {
-                return;
-            }
+        while producer
+            .try_batch_publish(count, |events| write_each(events, write))
+            .is_err()
+        {
             wait.idle();
         }
+    }
+}
+
+/// Writes each event of a batch, which gets its index in it.
+#[inline(always)]
+fn write_each<'a, E: 'a>(events: impl Iterator<Item = &'a mut E>, write: impl Fn(&mut E, u64)) {
+    for (index, event) in events.enumerate() {
+        write(event, index as u64);
     }
 }
 
@@ -128,4 +119,18 @@ fn publish_all<Y: Way, E>(
             write(event, first + (index + offset) * step)
         });
     }
+}
+
+/// The one producer's part of a run: from the first claim until its consumers have ended.
+fn publish<Y: Way, E>(
+    mut producer: impl Producer<E>,
+    options: &Options,
+    crew: &Crew,
+    write: impl Fn(&mut E, u64) + Copy,
+) -> Outcome {
+    crew.meet();
+    let begin = Instant::now();
+    publish_all::<Y, _>(&mut producer, options, (0, 1), write);
+    drop(producer);
+    crew.outcome(options.events, begin)
 }

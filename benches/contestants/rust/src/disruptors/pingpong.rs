@@ -2,13 +2,12 @@
 
 use super::Way;
 use crate::event::{Event, Line, OfSize, with_size};
-use crate::histogram::Histogram;
 use crate::options::{Options, Refusal};
 use crate::report::Outcome;
+use crate::trips::bounce;
 use crate::waits::Wait;
 use disruptor::{Polling, Sequence, build_single_producer};
 use std::marker::PhantomData;
-use std::time::Instant;
 
 pub fn run<Y: Way>(options: &Options) -> Result<Outcome, Refusal> {
     with_size(options, Bounce::<Y>(options, PhantomData))
@@ -28,23 +27,13 @@ impl<Y: Way> OfSize for Bounce<'_, Y> {
                 Y::publish(&mut answer, |slot| *slot = *event);
             })
             .build();
-        let mut latency = Histogram::new();
-        let mut checksum = 0_u64;
-        let begin = Instant::now();
-        for number in 0..events {
-            let sent = begin.elapsed().as_nanos() as u64;
-            Y::publish(&mut ask, |slot| *slot = Event::timed(number, sent));
-            let answer = receive::<_, Y>(|| match answers.poll() {
+        bounce(events, |event| {
+            Y::publish(&mut ask, |slot| *slot = event);
+            receive::<_, Y>(|| match answers.poll() {
                 Ok(mut guard) => (&mut guard).next().copied(),
                 Err(Polling::NoEvents | Polling::Shutdown) => None,
-            });
-            latency.add(begin.elapsed().as_nanos() as u64 - answer.words[1]);
-            checksum = checksum.wrapping_add(answer.timeless_sum());
-        }
-        Outcome {
-            latency: Some(latency),
-            ..Outcome::of(events, begin.elapsed(), checksum)
-        }
+            })
+        })
     }
 }
 

@@ -1,22 +1,16 @@
 //! Consumers that follow each other and write to the event: pipeline3, diamond3.
 
 use super::streams::{Counter, counter_of};
-use super::{Way, publish_all};
+use super::{Way, publish};
 use crate::crew::Crew;
 use crate::event::{Line, OfSize, Staged, with_size};
 use crate::options::{Options, Refusal};
 use crate::report::Outcome;
-use disruptor::{Producer, Sequence, build_single_producer};
+use disruptor::{Sequence, build_single_producer};
 use std::marker::PhantomData;
-use std::time::Instant;
 
 pub fn run<Y: Way>(options: &Options) -> Result<Outcome, Refusal> {
-    if options.size < 32 {
-        return Err(Refusal::NotHere(format!(
-            "--size is {}: the stages need 3 words",
-            options.size
-        )));
-    }
+    options.check_stages()?;
     with_size(options, Stages::<Y>(options, PhantomData))
 }
 
@@ -43,7 +37,7 @@ fn pipeline<const W: usize, A: Line, Y: Way>(options: &Options) -> Outcome {
         .and_then()
         .handle_events_and_state_with(add_up, counter_of(&crew, options))
         .build();
-    publish::<W, A, Y>(producer, options, &crew)
+    publish::<Y, _>(producer, options, &crew, write)
 }
 
 fn diamond<const W: usize, A: Line, Y: Way>(options: &Options) -> Outcome {
@@ -54,7 +48,7 @@ fn diamond<const W: usize, A: Line, Y: Way>(options: &Options) -> Outcome {
         .and_then()
         .handle_events_and_state_with(add_up, counter_of(&crew, options))
         .build();
-    publish::<W, A, Y>(producer, options, &crew)
+    publish::<Y, _>(producer, options, &crew, write)
 }
 
 fn first<const W: usize, A: Line>(counter: &mut Counter, event: &Staged<W, A>, sequence: Sequence, end: bool) {
@@ -81,19 +75,9 @@ fn add_up<const W: usize, A: Line>(counter: &mut Counter, event: &Staged<W, A>, 
     counter.count(sequence, end);
 }
 
-fn publish<const W: usize, A: Line, Y: Way>(
-    mut producer: impl Producer<Staged<W, A>>,
-    options: &Options,
-    crew: &Crew,
-) -> Outcome {
-    crew.meet();
-    let begin = Instant::now();
-    publish_all::<Y, _>(&mut producer, options, (0, 1), |event: &mut Staged<W, A>, value| {
-        let event = event.get_mut();
-        event.fill(value);
-        event.words[1] = 0;
-        event.words[2] = 0;
-    });
-    drop(producer);
-    crew.outcome(options.events, begin)
+fn write<const W: usize, A: Line>(event: &mut Staged<W, A>, value: u64) {
+    let event = event.get_mut();
+    event.fill(value);
+    event.words[1] = 0;
+    event.words[2] = 0;
 }

@@ -1,11 +1,11 @@
 //! Producers and consumers that each see every event: 1p1c ... 1p4c, 2p1c, 3p1c.
 
-use super::{Way, publish_all};
+use super::{Way, publish, publish_all};
 use crate::crew::{Crew, Handled};
 use crate::event::{Event, Line, OfSize, with_size};
 use crate::options::{Options, Refusal};
 use crate::report::Outcome;
-use disruptor::{Producer, Sequence, build_multi_producer, build_single_producer};
+use disruptor::{Sequence, build_multi_producer, build_single_producer};
 use std::marker::PhantomData;
 use std::thread;
 use std::time::Instant;
@@ -74,7 +74,7 @@ fn one<const W: usize, A: Line, Y: Way>(options: &Options) -> Outcome {
     let producer = build_single_producer(options.capacity, Event::<W, A>::new, Y::STRATEGY)
         .handle_events_and_state_with(add_up::<W, A>, counter_of(&crew, options))
         .build();
-    publish::<W, A, Y>(producer, options, &crew)
+    publish::<Y, _>(producer, options, &crew, Event::fill)
 }
 
 fn several_consumers<const W: usize, A: Line, Y: Way>(options: &Options, consumers: usize) -> Outcome {
@@ -83,19 +83,7 @@ fn several_consumers<const W: usize, A: Line, Y: Way>(options: &Options, consume
     for _ in 0..consumers {
         builder = builder.handle_events_and_state_with(add_up::<W, A>, counter_of(&crew, options));
     }
-    publish::<W, A, Y>(builder.build(), options, &crew)
-}
-
-fn publish<const W: usize, A: Line, Y: Way>(
-    mut producer: impl Producer<Event<W, A>>,
-    options: &Options,
-    crew: &Crew,
-) -> Outcome {
-    crew.meet();
-    let begin = Instant::now();
-    publish_all::<Y, _>(&mut producer, options, (0, 1), Event::fill);
-    drop(producer);
-    crew.outcome(options.events, begin)
+    publish::<Y, _>(builder.build(), options, &crew, Event::fill)
 }
 
 fn several_producers<const W: usize, A: Line, Y: Way>(options: &Options, producers: usize) -> Outcome {

@@ -10,11 +10,8 @@ use std::thread::{self, JoinHandle};
 use std::time::Instant;
 
 pub fn run_alone<P: Pipe>(options: &Options) -> Result<Outcome, Refusal> {
-    if options.size < 32 && options.scenario.ends_with('3') {
-        return Err(Refusal::NotHere(format!(
-            "--size is {}: the stages need 3 words",
-            options.size
-        )));
+    if options.scenario.ends_with('3') {
+        options.check_stages()?;
     }
     with_size(options, Alone::<P>(options, PhantomData))
 }
@@ -45,10 +42,7 @@ fn fan_out<const W: usize, A: Line, P: Pipe>(options: &Options, consumers: usize
         .into_iter()
         .map(|receiver| add_up::<W, A>(&crew, receiver))
         .collect();
-    crew.meet();
-    let begin = Instant::now();
-    send_all(senders, options, (0, 1), Event::<W, A>::of);
-    finish(threads, &crew, options, begin)
+    send_and_finish(senders, threads, &crew, options, Event::<W, A>::of)
 }
 
 fn pipeline<const W: usize, A: Line, P: Pipe>(options: &Options) -> Outcome {
@@ -61,10 +55,7 @@ fn pipeline<const W: usize, A: Line, P: Pipe>(options: &Options) -> Outcome {
         stage(&crew, second, after_second, |event| event.words[2] = event.words[1] + 1),
         add_up(&crew, last),
     ];
-    crew.meet();
-    let begin = Instant::now();
-    send_all(vec![start], options, (0, 1), Event::unstaged);
-    finish(threads, &crew, options, begin)
+    send_and_finish(vec![start], threads, &crew, options, Event::unstaged)
 }
 
 fn diamond<const W: usize, A: Line, P: Pipe>(options: &Options) -> Outcome {
@@ -78,10 +69,7 @@ fn diamond<const W: usize, A: Line, P: Pipe>(options: &Options) -> Outcome {
         stage(&crew, right, after_right, |event| event.words[2] = event.words[0] + 2),
         join(&crew, from_left, from_right),
     ];
-    crew.meet();
-    let begin = Instant::now();
-    send_all(vec![to_left, to_right], options, (0, 1), Event::unstaged);
-    finish(threads, &crew, options, begin)
+    send_and_finish(vec![to_left, to_right], threads, &crew, options, Event::unstaged)
 }
 
 struct Shared<'a, P>(&'a Options, PhantomData<P>);
@@ -180,6 +168,20 @@ fn join<const W: usize, A: Line>(
         }
         crew.is_done(handled);
     })
+}
+
+/// The one producer's part of a run: from the first event until the others have ended.
+fn send_and_finish<E: Copy, S: Sender<E>>(
+    senders: Vec<S>,
+    threads: Vec<JoinHandle<()>>,
+    crew: &Crew,
+    options: &Options,
+    make: impl Fn(u64) -> E,
+) -> Outcome {
+    crew.meet();
+    let begin = Instant::now();
+    send_all(senders, options, (0, 1), make);
+    finish(threads, crew, options, begin)
 }
 
 fn finish(threads: Vec<JoinHandle<()>>, crew: &Crew, options: &Options, begin: Instant) -> Outcome {

@@ -13,21 +13,7 @@ use crate::report::Outcome;
 use crate::waits::{Spin, Yield, no_wait};
 
 pub const CROSSBEAM: &str = "crossbeam-0.5.17";
-pub const CROSSBEAM_SCENARIOS: &[&str] = &[
-    "1p1c",
-    "1p2c",
-    "1pnc",
-    "2p1c",
-    "3p1c",
-    "pipeline3",
-    "diamond3",
-    "pingpong",
-    "paced",
-    "16x16",
-];
-
 pub const RTRB: &str = "rtrb-0.4.1";
-pub const RTRB_SCENARIOS: &[&str] = &["1p1c", "1p2c", "1pnc", "pipeline3", "diamond3", "pingpong", "paced"];
 
 /// A kind of queue, and how its ends wait.
 pub trait Pipe: 'static {
