@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import shutil
 import subprocess
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -211,3 +212,41 @@ def test_a_signature_may_be_written_in_many_ways(written: str) -> None:
 @pytest.mark.parametrize("written", ["void (void *, int64_t, int, void *)", "int (void *, int, int, void *)", "int ()"])
 def test_another_signature_is_another(written: str) -> None:
     assert foreign._canonical(written) != foreign._canonical(foreign.SIGNATURES["event"])
+
+
+# -- workers ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("producers", ["single", "multi"])
+def test_all_workers_work_at_the_same_time(producers: Any) -> None:
+    together, ring = threading.Barrier(4), ticks(16, producers=producers)
+
+    def meet(event: Any, sequence: int, end: int, state: Any) -> int:
+        together.wait(PATIENCE)
+        return 0
+
+    group = ring.consumer_group("group")
+    group.add("c", ctypes.CFUNCTYPE(ctypes.c_int, *EVENT)(meet), workers=4)
+    with group:
+        publish(ring, 12)
+
+
+def test_whoever_is_free_takes_the_next_while_another_is_held_up() -> None:
+    """After events that were quick, too: then nobody is woken before one is handled."""
+    ring, held, rest = ticks(64), threading.Event(), threading.Event()
+
+    def handle(event: Any, sequence: int, end: int, state: Any) -> int:
+        if sequence == 1000:
+            held.set()
+            rest.wait(PATIENCE)
+        if sequence == 1003:
+            rest.set()
+        return 0
+
+    group = ring.consumer_group("group")
+    group.add("c", ctypes.CFUNCTYPE(ctypes.c_int, *EVENT)(handle), workers=3)
+    with group:
+        publish(ring, 1001)
+        assert held.wait(PATIENCE)
+        publish(ring, 3)
+        assert rest.wait(PATIENCE)

@@ -118,6 +118,14 @@ twins! {
     BarrierDroppedInFollow = "barrier-dropped-in-follow",
     /// Who lets a dead consumer go looks for followers without the barrier.
     BarrierDroppedInLetGo = "barrier-dropped-in-let-go",
+    /// A worker that gives the seat back looks for those that rest by a plain load.
+    RestersReadPlain = "resters-read-plain",
+    /// A worker that goes to rest says so relaxed.
+    RestersAddedRelaxed = "resters-added-relaxed",
+    /// A worker that gives the seat back gets nobody up.
+    BellNotRung = "bell-not-rung",
+    /// A worker that goes to rest keeps what it held: producers wait for it.
+    RestHoldsOn = "rest-holds-on",
     /// A producer claims by addition and says so afterwards.
     ClaimByAddition = "claim-by-addition",
     /// Two workers may take one sequence.

@@ -8,7 +8,7 @@
 use std::sync as imported;
 #[cfg(not(loom))]
 pub use std::sync::{
-    Mutex,
+    Condvar, Mutex, MutexGuard,
     atomic::{Ordering, fence},
 };
 
@@ -16,7 +16,7 @@ pub use std::sync::{
 use loom::sync as imported;
 #[cfg(loom)]
 pub use loom::sync::{
-    Mutex,
+    Condvar, Mutex, MutexGuard,
     atomic::{Ordering, fence},
 };
 

@@ -6,7 +6,8 @@ mod support;
 
 use loom::thread;
 use ringbus_core::Consumer;
-use ringbus_core::consumer::WorkSequence;
+use ringbus_core::consumer::{WorkPool, WorkSequence};
+use ringbus_core::wait::Alert;
 use std::sync::Arc;
 use support::{barrier, check_within, join, join_all, publish, read, single, wait_for};
 
@@ -50,4 +51,116 @@ fn two_workers_read_each_event_once() {
         let [a, b] = join_all(workers);
         assert_eq!(a + b, EVENTS, "an event was taken twice");
     });
+}
+
+/// As [`work`], of a pool: waits on the ring with the seat, and rests without it.
+fn work_in_pool(consumer: &Consumer, pool: &WorkPool) -> i64 {
+    let (barrier, segment) = (barrier(consumer), consumer.segment());
+    let mut handled = 0;
+    loop {
+        let sequence = pool.sequence().take_readable(
+            |before| {
+                consumer.commit(before);
+            },
+            |wanted| wanted < EVENTS && barrier.poll(wanted, 1).is_ok(),
+        );
+        if let Some(sequence) = sequence {
+            pool.keep_watch();
+            assert_eq!(read(segment, sequence), sequence, "a slot holds another event");
+            handled += 1;
+            continue;
+        }
+        let taken = pool.sequence().taken();
+        if taken == EVENTS - 1 {
+            break;
+        }
+        pool.move_on(segment);
+        if pool.sit() {
+            wait_for(&barrier, taken + 1);
+            pool.rise();
+        } else {
+            pool.rest(segment, consumer.index(), &Alert::default());
+        }
+    }
+    pool.move_on(segment);
+    pool.wake_all();
+    consumer.leave().unwrap();
+    handled
+}
+
+#[test]
+fn two_workers_of_a_pool_read_each_event_once() {
+    check_within(2, || {
+        let (ring, mut producer) = single(1);
+        let pool = Arc::new(WorkPool::default());
+        let workers = ["a", "b"].map(|name| {
+            let (own, pool) = (join(&ring, name), Arc::clone(&pool));
+            thread::spawn(move || work_in_pool(&own, &pool))
+        });
+        for _ in 0..EVENTS {
+            publish(&mut producer);
+        }
+        let [a, b] = join_all(workers);
+        assert_eq!(a + b, EVENTS, "an event was taken twice");
+    });
+}
+
+#[test]
+fn somebody_of_a_pool_sees_the_next_event_while_one_is_handled() {
+    check_within(2, || {
+        let (ring, mut producer) = single(2);
+        let pool = Arc::new(WorkPool::default());
+        let both = Arc::new(Both::default());
+        let workers = ["a", "b"].map(|name| {
+            let (own, pool, both) = (join(&ring, name), Arc::clone(&pool), Arc::clone(&both));
+            thread::spawn(move || handle_together(&own, &pool, &both))
+        });
+        publish(&mut producer);
+        publish(&mut producer);
+        join_all(workers);
+    });
+}
+
+/// Two that wait for each other.
+#[derive(Default)]
+struct Both {
+    here: loom::sync::Mutex<u32>,
+    came: loom::sync::Condvar,
+}
+
+impl Both {
+    fn meet(&self) {
+        let mut here = self.here.lock().unwrap();
+        *here += 1;
+        self.came.notify_all();
+        while *here < 2 {
+            here = self.came.wait(here).unwrap();
+        }
+    }
+}
+
+/// Handles one event, which takes until another worker handles the other.
+fn handle_together(consumer: &Consumer, pool: &WorkPool, both: &Both) {
+    let (barrier, segment) = (barrier(consumer), consumer.segment());
+    loop {
+        let sequence = pool.sequence().take_readable(
+            |before| {
+                consumer.commit(before);
+            },
+            |wanted| barrier.poll(wanted, 1).is_ok(),
+        );
+        if sequence.is_some() {
+            pool.keep_watch();
+            both.meet();
+            return;
+        }
+        let taken = pool.sequence().taken();
+        pool.move_on(segment);
+        if pool.sit() {
+            wait_for(&barrier, taken + 1);
+            pool.rise();
+        } else {
+            pool.rest(segment, consumer.index(), &Alert::default());
+        }
+    }
 }

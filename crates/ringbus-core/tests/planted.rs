@@ -248,6 +248,26 @@ const CHECKS: &[(Twin, &str, &str)] = &[
     ),
     (Twin::WorkTakenTwice, "loom_workers", "two_workers_read_each_event_once"),
     (Twin::WorkHeldLate, "loom_workers", "two_workers_read_each_event_once"),
+    (
+        Twin::RestersReadPlain,
+        "loom_workers",
+        "two_workers_of_a_pool_read_each_event_once",
+    ),
+    (
+        Twin::RestersAddedRelaxed,
+        "loom_workers",
+        "two_workers_of_a_pool_read_each_event_once",
+    ),
+    (
+        Twin::RestHoldsOn,
+        "loom_workers",
+        "two_workers_of_a_pool_read_each_event_once",
+    ),
+    (
+        Twin::BellNotRung,
+        "loom_workers",
+        "somebody_of_a_pool_sees_the_next_event_while_one_is_handled",
+    ),
 ];
 
 /// How loom and the test harness say that a check failed; anything else that goes wrong is no proof.

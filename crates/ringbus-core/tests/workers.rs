@@ -4,8 +4,11 @@
 #[path = "support/plain.rs"]
 mod support;
 
-use ringbus_core::ProducerKind;
-use ringbus_core::consumer::{WorkSequence, worker_of};
+use ringbus_core::consumer::{WorkPool, WorkSequence, worker_of};
+use ringbus_core::{Alert, ProducerKind};
+use std::sync::{Arc, Barrier};
+use std::thread;
+use std::time::Duration;
 use support::{join, ring};
 
 #[test]
@@ -30,4 +33,69 @@ fn one_key_has_one_worker_and_many_keys_have_all() {
         let share = workers(7).filter(|&other| other == worker).count();
         assert!((90..200).contains(&share), "worker {worker} has {share} of 1000 keys");
     }
+}
+
+// -- pools ------------------------------------------------------------------------------------------------------------
+
+/// A pool in which another worker has the seat, and one that rests, on a thread; both handle what is quick or not.
+fn resting(quick: bool) -> (Arc<WorkPool>, thread::JoinHandle<()>) {
+    let (segment, _producer) = ring(ProducerKind::Single, 4);
+    let (pool, consumer) = (Arc::new(WorkPool::default()), join(&segment, "c"));
+    pool.note_pace(
+        1,
+        if quick {
+            Duration::ZERO
+        } else {
+            Duration::from_millis(1)
+        },
+    );
+    assert!(pool.sit());
+    let (own, began) = (Arc::clone(&pool), Arc::new(Barrier::new(2)));
+    let begins = Arc::clone(&began);
+    let rester = thread::spawn(move || {
+        begins.wait();
+        own.rest(&segment, consumer.index(), &Alert::default());
+    });
+    began.wait();
+    (pool, rester)
+}
+
+#[test]
+fn who_rests_gets_up_when_the_seat_is_given_back() {
+    for quick in [false, true] {
+        let (pool, rester) = resting(quick);
+        assert!(!pool.sit(), "the seat is taken");
+        pool.rise();
+        rester.join().unwrap();
+        assert!(pool.sit());
+    }
+}
+
+#[test]
+fn who_rests_is_moved_on_and_holds_nothing() {
+    let (segment, _producer) = ring(ProducerKind::Single, 4);
+    let (pool, consumer) = (Arc::new(WorkPool::default()), join(&segment, "c"));
+    let alert = Alert::default();
+    assert!(pool.sit());
+    thread::scope(|scope| {
+        let rester = scope.spawn(|| pool.rest(&segment, consumer.index(), &alert));
+        let taken = pool.sequence().take_readable(|_| {}, |_| true);
+        assert_eq!(taken, Some(0));
+        while consumer.sequence() < 0 {
+            pool.move_on(&segment);
+        }
+        assert!(!rester.is_finished());
+        alert.raise(&segment);
+        pool.wake_all();
+    });
+}
+
+#[test]
+fn what_is_not_readable_is_not_taken() {
+    let shared = WorkSequence::new(-1);
+    let mut committed = Vec::new();
+    assert_eq!(shared.take_readable(|before| committed.push(before), |_| false), None);
+    assert_eq!(shared.take_readable(|before| committed.push(before), |_| true), Some(0));
+    assert_eq!(shared.taken(), 0);
+    assert_eq!(committed, [-1, -1]);
 }

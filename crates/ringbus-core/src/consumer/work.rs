@@ -21,6 +21,29 @@ impl WorkSequence {
         self.0.store(sequence, Ordering::Release);
     }
 
+    /// The last sequence that was taken.
+    pub fn taken(&self) -> i64 {
+        self.0.load(Ordering::Acquire)
+    }
+
+    /// Takes the next one if it is readable, for a worker that holds none; `commit` as for [`WorkSequence::take`].
+    pub fn take_readable(&self, mut commit: impl FnMut(i64), mut is_readable: impl FnMut(i64) -> bool) -> Option<i64> {
+        let mut before = self.taken();
+        loop {
+            commit(before);
+            if !is_readable(before + 1) {
+                return None;
+            }
+            match self
+                .0
+                .compare_exchange_weak(before, before + 1, Ordering::AcqRel, Ordering::Acquire)
+            {
+                Ok(_) => return Some(before + 1),
+                Err(now) => before = now,
+            }
+        }
+    }
+
     /// Takes the next one for a worker that holds none. `commit` moves that worker's sequence, by which it gates.
     ///
     /// What lies before is another's, or done: the worker holds nothing up to there. It says so before it takes the next

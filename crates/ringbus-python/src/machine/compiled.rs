@@ -1,7 +1,7 @@
 //! A compiled handler on one ring: a thread of Python that runs machine code.
 
 use super::code::{Machine, MachineFacts};
-use super::consume::{Consumption, Ended, NONE, Part};
+use super::consume::{Consumption, Ended, Part};
 use crate::consumer::ConsumerBase;
 use crate::errors;
 use crate::processor::hooks::Hooks;
@@ -10,7 +10,6 @@ use crate::reader::{Reader, ReaderFacts};
 use crate::ring::{Ring, RingHandle};
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
-use ringbus_core::sync::AtomicI64;
 use std::sync::Arc;
 
 /// What Python says of the handler, beside what [`Hooks`] want to know.
@@ -42,7 +41,7 @@ impl CompiledProcessor {
             reader: &self.reader,
             machine: &self.machine,
             part: &self.part,
-            work: self.work.as_ref().map(Py::get),
+            pool: self.work.as_ref().map(|work| work.get().pool()),
             barrier: self.reader.barrier.get_mut().clone(),
             timeout: self.hooks.timeout,
         }
@@ -92,9 +91,7 @@ impl CompiledProcessor {
 fn part(py: Python<'_>, ring: &Ring, worker: Option<&(usize, usize, Option<String>)>) -> PyResult<Part> {
     match worker {
         None => Ok(Part::All),
-        Some((_, _, None)) => Ok(Part::Free {
-            mine: AtomicI64::new(NONE),
-        }),
+        Some((_, _, None)) => Ok(Part::Free),
         Some((number, workers, Some(key))) => {
             let place = |schema: &crate::schema::SchemaInner| {
                 let field = schema
@@ -175,6 +172,9 @@ impl CompiledProcessor {
     /// Ends `run`, as soon as the event in hand is done.
     fn halt(&self) {
         self.reader.alert.raise(&self.reader.ring.segment);
+        if let Some(work) = &self.work {
+            work.get().pool().wake_all();
+        }
     }
 
     /// Calls `on_start`, runs the machine code until it is halted or fails, and calls `on_shutdown`.

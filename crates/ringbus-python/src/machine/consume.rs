@@ -1,23 +1,18 @@
 //! The loop of a compiled handler: wait, look, run machine code, commit. It holds no GIL, allocates nothing and takes
-//! no lock.
+//! no lock (workers without a key: workers.rs).
 //!
 //! Source: LMAX Disruptor 4.0, `BatchEventProcessor` and `WorkProcessor`.
 
 use super::code::{Events, Failure, Machine, Stop};
-use crate::processor::Work;
 use crate::reader::Reader;
 use crate::ring::Ring;
-use ringbus_core::consumer::worker_of;
-use ringbus_core::sync::{AtomicI64, Ordering, spin_hint};
+use ringbus_core::consumer::{WorkPool, worker_of};
+use ringbus_core::sync::spin_hint;
 use ringbus_core::{Outcome, SequenceBarrier};
 use std::time::{Duration, Instant};
 
 /// Looks before a wait counts as one.
 const SPINS: u32 = 32;
-/// Events that a worker takes before it looks at its alert.
-const MOST_WORK: i64 = 1024;
-/// The worker has nothing in hand.
-pub const NONE: i64 = i64::MIN;
 
 /// Which events it handles.
 pub enum Part {
@@ -29,8 +24,8 @@ pub enum Part {
         workers: u64,
         places: Vec<(usize, usize)>,
     },
-    /// Whatever no other worker has taken, and the sequence it has in hand.
-    Free { mine: AtomicI64 },
+    /// Whatever no other worker has taken.
+    Free,
 }
 
 /// How a run ended.
@@ -54,23 +49,24 @@ pub struct Consumption<'a> {
     pub reader: &'a Reader,
     pub machine: &'a Machine,
     pub part: &'a Part,
-    pub work: Option<&'a Work>,
+    /// What it shares with other workers, if it takes what none of them has taken.
+    pub pool: Option<&'a WorkPool>,
     pub barrier: SequenceBarrier,
     pub timeout: Option<Duration>,
 }
 
 /// Events handled, and why it stopped: at the event after `done`.
-struct Stopped {
-    events: u64,
+pub(super) struct Stopped {
+    pub events: u64,
     done: i64,
     why: Stop,
 }
 
 /// Events handled.
-type Handled = Result<u64, Stopped>;
+pub(super) type Handled = Result<u64, Stopped>;
 
 impl Consumption<'_> {
-    fn ring(&self) -> &Ring {
+    pub(super) fn ring(&self) -> &Ring {
         &self.reader.ring
     }
 
@@ -82,7 +78,11 @@ impl Consumption<'_> {
             }
             match self.step() {
                 Ok(0) => {
-                    if let Some(ended) = self.wait() {
+                    let over = match self.pool {
+                        Some(pool) => self.wait_turn(pool),
+                        None => self.wait(),
+                    };
+                    if let Some(ended) = over {
                         return ended;
                     }
                 }
@@ -94,9 +94,9 @@ impl Consumption<'_> {
 
     /// Handles what is readable now: the sequences it is done with.
     pub fn step(&self) -> Result<i64, Ended> {
-        let stepped = match (self.part, self.work) {
-            (Part::Free { mine }, Some(work)) => self.share(work, mine),
-            _ => self.step_in_order(),
+        let stepped = match self.pool {
+            Some(pool) => self.share(pool),
+            None => self.step_in_order(),
         };
         if self.reader.is_evicted() {
             return Err(Ended::Evicted);
@@ -118,9 +118,9 @@ impl Consumption<'_> {
 
     /// The sequence it waits for.
     pub fn wanted(&self) -> i64 {
-        match self.part {
-            Part::Free { mine } if mine.load(Ordering::Relaxed) != NONE => mine.load(Ordering::Relaxed),
-            _ => self.reader.sequence() + 1,
+        match self.pool {
+            Some(pool) => pool.sequence().taken() + 1,
+            None => self.reader.sequence() + 1,
         }
     }
 
@@ -137,7 +137,7 @@ impl Consumption<'_> {
     }
 
     #[cold]
-    fn wait_slowly(&self, wanted: i64) -> Option<Ended> {
+    pub(super) fn wait_slowly(&self, wanted: i64) -> Option<Ended> {
         let deadline = self.timeout.and_then(|timeout| Instant::now().checked_add(timeout));
         self.reader.count_wait();
         match self.reader.wait_behind(&self.barrier, wanted, deadline) {
@@ -174,7 +174,7 @@ impl Consumption<'_> {
         }
     }
 
-    fn count(&self, events: u64) {
+    pub(super) fn count(&self, events: u64) {
         if events > 0 {
             self.reader.count_batch(events);
         }
@@ -229,7 +229,7 @@ impl Consumption<'_> {
 
     /// Runs the code over what it takes of `first..=last`, cut at the wrap, at Pads, where the type changes, and where
     /// another worker's events lie.
-    fn handle_runs(&self, first: i64, last: i64) -> Handled {
+    pub(super) fn handle_runs(&self, first: i64, last: i64) -> Handled {
         let end = (first..=last).rev().find(|&sequence| self.is_taken(sequence));
         let Some(end) = end else { return Ok(0) };
         let (mut next, mut events) = (first, 0);
@@ -269,7 +269,7 @@ impl Consumption<'_> {
     /// Whether the event at `sequence` is its part.
     fn is_own(&self, kind: usize, sequence: i64) -> bool {
         match self.part {
-            Part::All | Part::Free { .. } => true,
+            Part::All | Part::Free => true,
             Part::Key {
                 number,
                 workers,
@@ -288,7 +288,7 @@ impl Consumption<'_> {
     }
 
     /// For a consumer that reads copies: each event is copied first, so that none is torn.
-    fn handle_copies(&self, first: i64, last: i64) -> Handled {
+    pub(super) fn handle_copies(&self, first: i64, last: i64) -> Handled {
         let (ring, mut events) = (self.ring(), 0);
         for sequence in first..=last {
             if self.reader.alert.is_raised() {
@@ -335,53 +335,16 @@ impl Consumption<'_> {
         unsafe { self.machine.run(kind, &events, &self.reader.alert) }.map_err(|(_, why)| why)
     }
 
-    /// Takes the next sequence that no other worker has, and handles it when it is there.
-    fn share(&self, work: &Work, mine: &AtomicI64) -> Result<i64, Ended> {
-        for done in 0..self.reader.max_batch.min(MOST_WORK) {
-            if self.reader.alert.is_raised() {
-                return Err(Ended::Halted);
-            }
-            let sequence = self.take(work, mine);
-            if !self.reader.is_readable(&self.barrier, sequence) {
-                return Ok(done);
-            }
-            let handled = if self.reader.copies() {
-                self.handle_copies(sequence, sequence)
-            } else {
-                self.handle_runs(sequence, sequence)
-            };
-            match handled {
-                Ok(events) => self.count(events),
-                Err(stopped) => return Err(ended(stopped)),
-            }
-            mine.store(NONE, Ordering::Relaxed);
-        }
-        Ok(MOST_WORK)
-    }
-
-    fn take(&self, work: &Work, mine: &AtomicI64) -> i64 {
-        let held = mine.load(Ordering::Relaxed);
-        if held != NONE {
-            return held;
-        }
-        let sequence = work.take(|before| self.reader.commit_quietly(before));
-        mine.store(sequence, Ordering::Relaxed);
-        self.reader.commit_quietly(sequence - 1);
-        sequence
-    }
-
     /// Goes on after the sequence at which it failed.
     pub fn skip(&self, sequence: i64) {
         self.reader.count_batch(1);
-        if let Part::Free { mine } = self.part {
-            mine.store(NONE, Ordering::Relaxed);
-        } else {
+        if self.pool.is_none() {
             self.reader.commit_quietly(sequence);
         }
     }
 }
 
-fn ended(stopped: Stopped) -> Ended {
+pub(super) fn ended(stopped: Stopped) -> Ended {
     match stopped.why {
         Stop::Failed(failure) => Ended::Failed(stopped.done + 1, failure),
         Stop::Halted | Stop::Ended => Ended::Halted,

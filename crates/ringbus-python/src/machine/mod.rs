@@ -5,6 +5,7 @@ mod compiled;
 mod consume;
 mod produce;
 mod source;
+mod workers;
 
 pub use compiled::CompiledProcessor;
 pub use source::Source;

@@ -7,29 +7,28 @@ use crate::cell::GilCell;
 use crate::ring::Ring;
 use pyo3::exceptions::PyKeyError;
 use pyo3::prelude::*;
-use ringbus_core::consumer::{WorkSequence, worker_of};
+use ringbus_core::consumer::{WorkPool, worker_of};
 
-/// The next sequence that no worker has taken yet.
+/// What the workers of a consumer share.
 #[pyclass(frozen, module = "ringbus._core")]
-pub struct Work(WorkSequence);
+pub struct Work(WorkPool);
 
 #[pymethods]
 impl Work {
     #[new]
     fn new() -> Self {
-        Self(WorkSequence::new(-1))
+        Self(WorkPool::default())
     }
 
     /// Begins after `sequence`; once, before the workers run.
     fn start_at(&self, sequence: i64) {
-        self.0.start_at(sequence);
+        self.0.sequence().start_at(sequence);
     }
 }
 
 impl Work {
-    /// Takes the next sequence; see [`WorkSequence::take`].
-    pub fn take(&self, commit: impl FnOnce(i64)) -> i64 {
-        self.0.take(commit)
+    pub fn pool(&self) -> &WorkPool {
+        &self.0
     }
 }
 
@@ -72,7 +71,7 @@ impl Processor {
         loop {
             let sequence = mine
                 .get()
-                .unwrap_or_else(|| work.take(|before| self.reader.commit_quietly(before)));
+                .unwrap_or_else(|| work.pool().sequence().take(|before| self.reader.commit_quietly(before)));
             if mine.get().is_none() {
                 mine.set(Some(sequence));
                 self.reader.commit(py, sequence - 1)?;
