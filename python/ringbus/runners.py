@@ -51,7 +51,7 @@ def _processors(native: _core.Ring, role: Role, report: Report) -> list[Runner]:
             processor.leave()
         raise
     if work is not None:
-        work.start_at(max(processor.sequence for processor in processors))
+        work.start_at(min(processor.sequence for processor in processors))
     return list[Runner](processors)
 
 

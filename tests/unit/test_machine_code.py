@@ -250,3 +250,41 @@ def test_whoever_is_free_takes_the_next_while_another_is_held_up() -> None:
         assert held.wait(PATIENCE)
         publish(ring, 3)
         assert rest.wait(PATIENCE)
+
+
+def test_workers_that_rest_hold_up_neither_the_producer_nor_who_follows() -> None:
+    ring, seen = ticks(1), []
+    group = ring.consumer_group("group")
+    consumer = group.add("c", ctypes.CFUNCTYPE(ctypes.c_int, *EVENT)(lambda *_: 0), workers=4)
+    group.add("after", lambda tick: seen.append(tick.number)).depends_on("c")
+    with group:
+        for number in range(200):
+            ring.publish(number=number)
+            group.drain(PATIENCE)
+            assert seen[-1] == number
+    assert consumer.statistics().events == 200
+    assert consumer.sequence == 199
+
+
+@pytest.mark.parametrize("wait", ["busy_spin", "yielding", "sleeping", "blocking", "phased_backoff"])
+def test_workers_that_rest_are_halted_with_the_one_that_waits(wait: Any) -> None:
+    ring = ticks(64)
+    group = ring.consumer_group("group")
+    group.add("c", ctypes.CFUNCTYPE(ctypes.c_int, *EVENT)(lambda *_: 0), workers=8, wait=wait)
+    group.start()
+    publish(ring, 100)
+    group.drain(PATIENCE)
+    group.halt()
+    group.join(PATIENCE)
+    assert group.state == "stopped"
+
+
+def test_a_worker_takes_no_more_than_its_batch_in_one_step(library: ctypes.CDLL) -> None:
+    ring, sums = ticks(64), np.zeros(4, np.int64)
+    group = ring.consumer_group("group")
+    consumer = group.add("c", by_ctypes(library, "on_event"), state=sums, workers=2, max_batch=3)
+    publish(ring, 50, first=10)
+    worker = consumer.runners[0]
+    steps = list(iter(worker.step, 0))
+    assert sum(steps) == 50
+    assert max(steps) <= 3

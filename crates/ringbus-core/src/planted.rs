@@ -126,6 +126,8 @@ twins! {
     BellNotRung = "bell-not-rung",
     /// A worker that goes to rest keeps what it held: producers wait for it.
     RestHoldsOn = "rest-holds-on",
+    /// A worker that takes the seat keeps what it held: producers wait for it.
+    SitHoldsOn = "sit-holds-on",
     /// A producer claims by addition and says so afterwards.
     ClaimByAddition = "claim-by-addition",
     /// Two workers may take one sequence.

@@ -5,11 +5,10 @@
 mod support;
 
 use loom::thread;
-use ringbus_core::Consumer;
 use ringbus_core::consumer::{WorkPool, WorkSequence};
-use ringbus_core::wait::Alert;
+use ringbus_core::{Consumer, SequenceBarrier};
 use std::sync::Arc;
-use support::{barrier, check_within, join, join_all, publish, read, single, wait_for};
+use support::{barrier, check, check_within, join, join_all, publish, read, single, wait_for};
 
 const EVENTS: i64 = 2;
 
@@ -53,34 +52,47 @@ fn two_workers_read_each_event_once() {
     });
 }
 
+/// Takes the next event of a pool, if it is there.
+fn take(consumer: &Consumer, pool: &WorkPool, barrier: &SequenceBarrier) -> Option<i64> {
+    pool.sequence().take_readable(
+        |before| {
+            consumer.commit(before);
+        },
+        |wanted| wanted < EVENTS && barrier.poll(wanted, 1).is_ok(),
+    )
+}
+
+fn wait_turn(consumer: &Consumer, pool: &WorkPool, barrier: &SequenceBarrier) {
+    let segment = consumer.segment();
+    pool.move_on(segment);
+    let commit = |taken| {
+        consumer.commit(taken);
+    };
+    if let Some(wanted) = pool.sit(commit) {
+        if wanted < EVENTS {
+            wait_for(barrier, wanted);
+        }
+        pool.rise();
+    } else {
+        pool.rest(segment, consumer.index(), barrier.alert());
+    }
+}
+
 /// As [`work`], of a pool: waits on the ring with the seat, and rests without it.
 fn work_in_pool(consumer: &Consumer, pool: &WorkPool) -> i64 {
     let (barrier, segment) = (barrier(consumer), consumer.segment());
     let mut handled = 0;
     loop {
-        let sequence = pool.sequence().take_readable(
-            |before| {
-                consumer.commit(before);
-            },
-            |wanted| wanted < EVENTS && barrier.poll(wanted, 1).is_ok(),
-        );
-        if let Some(sequence) = sequence {
+        if let Some(sequence) = take(consumer, pool, &barrier) {
             pool.keep_watch();
             assert_eq!(read(segment, sequence), sequence, "a slot holds another event");
             handled += 1;
             continue;
         }
-        let taken = pool.sequence().taken();
-        if taken == EVENTS - 1 {
+        if pool.sequence().taken() == EVENTS - 1 {
             break;
         }
-        pool.move_on(segment);
-        if pool.sit() {
-            wait_for(&barrier, taken + 1);
-            pool.rise();
-        } else {
-            pool.rest(segment, consumer.index(), &Alert::default());
-        }
+        wait_turn(consumer, pool, &barrier);
     }
     pool.move_on(segment);
     pool.wake_all();
@@ -102,6 +114,25 @@ fn two_workers_of_a_pool_read_each_event_once() {
         }
         let [a, b] = join_all(workers);
         assert_eq!(a + b, EVENTS, "an event was taken twice");
+    });
+}
+
+#[test]
+fn who_waits_on_the_ring_for_a_pool_holds_nothing() {
+    check(|| {
+        let (ring, mut producer) = single(1);
+        let pool = Arc::new(WorkPool::default());
+        let other = join(&ring, "other");
+        let worker = {
+            let (own, pool) = (join(&ring, "own"), Arc::clone(&pool));
+            thread::spawn(move || work_in_pool(&own, &pool))
+        };
+        publish(&mut producer);
+        let taken = take(&other, &pool, &barrier(&other));
+        other.commit(pool.sequence().taken());
+        other.leave().unwrap();
+        publish(&mut producer);
+        assert_eq!(worker.join().unwrap() + taken.map_or(0, |_| 1), EVENTS);
     });
 }
 
@@ -141,26 +172,13 @@ impl Both {
 
 /// Handles one event, which takes until another worker handles the other.
 fn handle_together(consumer: &Consumer, pool: &WorkPool, both: &Both) {
-    let (barrier, segment) = (barrier(consumer), consumer.segment());
+    let barrier = barrier(consumer);
     loop {
-        let sequence = pool.sequence().take_readable(
-            |before| {
-                consumer.commit(before);
-            },
-            |wanted| barrier.poll(wanted, 1).is_ok(),
-        );
-        if sequence.is_some() {
+        if take(consumer, pool, &barrier).is_some() {
             pool.keep_watch();
             both.meet();
             return;
         }
-        let taken = pool.sequence().taken();
-        pool.move_on(segment);
-        if pool.sit() {
-            wait_for(&barrier, taken + 1);
-            pool.rise();
-        } else {
-            pool.rest(segment, consumer.index(), &Alert::default());
-        }
+        wait_turn(consumer, pool, &barrier);
     }
 }

@@ -264,6 +264,11 @@ const CHECKS: &[(Twin, &str, &str)] = &[
         "two_workers_of_a_pool_read_each_event_once",
     ),
     (
+        Twin::SitHoldsOn,
+        "loom_workers",
+        "who_waits_on_the_ring_for_a_pool_holds_nothing",
+    ),
+    (
         Twin::BellNotRung,
         "loom_workers",
         "somebody_of_a_pool_sees_the_next_event_while_one_is_handled",

@@ -49,7 +49,7 @@ fn resting(quick: bool) -> (Arc<WorkPool>, thread::JoinHandle<()>) {
             Duration::from_millis(1)
         },
     );
-    assert!(pool.sit());
+    assert_eq!(pool.sit(|_| {}), Some(0));
     let (own, began) = (Arc::clone(&pool), Arc::new(Barrier::new(2)));
     let begins = Arc::clone(&began);
     let rester = thread::spawn(move || {
@@ -64,10 +64,10 @@ fn resting(quick: bool) -> (Arc<WorkPool>, thread::JoinHandle<()>) {
 fn who_rests_gets_up_when_the_seat_is_given_back() {
     for quick in [false, true] {
         let (pool, rester) = resting(quick);
-        assert!(!pool.sit(), "the seat is taken");
+        assert_eq!(pool.sit(|_| {}), None, "the seat is taken");
         pool.rise();
         rester.join().unwrap();
-        assert!(pool.sit());
+        assert_eq!(pool.sit(|_| {}), Some(0));
     }
 }
 
@@ -76,7 +76,7 @@ fn who_rests_is_moved_on_and_holds_nothing() {
     let (segment, _producer) = ring(ProducerKind::Single, 4);
     let (pool, consumer) = (Arc::new(WorkPool::default()), join(&segment, "c"));
     let alert = Alert::default();
-    assert!(pool.sit());
+    assert_eq!(pool.sit(|_| {}), Some(0));
     thread::scope(|scope| {
         let rester = scope.spawn(|| pool.rest(&segment, consumer.index(), &alert));
         let taken = pool.sequence().take_readable(|_| {}, |_| true);

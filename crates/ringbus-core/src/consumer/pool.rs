@@ -56,11 +56,18 @@ impl WorkPool {
         &self.sequence
     }
 
-    /// Takes the seat, if it is free: from then on this worker waits on the ring.
-    pub fn sit(&self) -> bool {
+    /// Takes the seat, if it is free, for a worker that holds nothing: the sequence that it waits for on the ring from then
+    /// on. `commit` moves that worker's sequence: others may have gone on since it looked last, and nobody moves on who
+    /// has the seat.
+    pub fn sit(&self, commit: impl FnOnce(i64)) -> Option<i64> {
         self.seat
             .compare_exchange(0, 1, Ordering::AcqRel, Ordering::Relaxed)
-            .is_ok()
+            .ok()?;
+        let taken = self.sequence.taken();
+        if !planted::is(Twin::SitHoldsOn) {
+            commit(taken);
+        }
+        Some(taken + 1)
     }
 
     /// Gives the seat back. Who rests gets up if nobody would see the next event otherwise.
@@ -92,7 +99,7 @@ impl WorkPool {
     #[cold]
     fn ring(&self) {
         // SYNC POINT: watching. Pairs with `look`, as the seat with `rest`.
-        if self.quick.load(Ordering::Relaxed) != 0 && self.watching.fetch_or(0, Ordering::AcqRel) != 0 {
+        if self.is_quick() && self.watching.fetch_or(0, Ordering::AcqRel) != 0 {
             return;
         }
         let mut rung = self.lock();
@@ -102,10 +109,16 @@ impl WorkPool {
         }
     }
 
+    /// Whether handling an event took less than waking another worker, as of late.
+    #[inline]
+    pub fn is_quick(&self) -> bool {
+        self.quick.load(Ordering::Relaxed) != 0
+    }
+
     /// Says how long `events` took to handle.
     pub fn note_pace(&self, events: u32, took: Duration) {
         let quick = u32::from(events > 0 && took < QUICK * events);
-        if quick != self.quick.load(Ordering::Relaxed) {
+        if (quick != 0) != self.is_quick() {
             self.quick.store(quick, Ordering::Relaxed);
         }
     }
@@ -145,12 +158,16 @@ impl WorkPool {
             self.watching.store(0, Ordering::Relaxed);
         }
         self.resting.fetch_and(!(1 << index), Ordering::AcqRel);
+        if alert.is_raised() {
+            // It was perhaps the one that was rung for, or that watched: the others look for themselves.
+            self.bell.notify_all();
+        }
         drop(rung);
     }
 
     /// Where handling is quick, one of those that rest watches.
     fn begin_watch(&self) -> Option<Watch> {
-        if self.quick.load(Ordering::Relaxed) == 0 || self.watching.load(Ordering::Relaxed) != 0 {
+        if !self.is_quick() || self.watching.load(Ordering::Relaxed) != 0 {
             return None;
         }
         self.watching.store(1, Ordering::Relaxed);
@@ -230,8 +247,7 @@ struct Watch {
 
 fn move_one_on(segment: &Segment, index: usize, taken: i64) {
     let sequence = &segment.consumer(index).sequence;
-    if sequence.get() < taken && !planted::is(Twin::RestHoldsOn) {
-        sequence.set(taken);
+    if sequence.get() < taken && !planted::is(Twin::RestHoldsOn) && sequence.advance(taken) {
         segment.wake(Blocker::Consumer(index));
     }
 }

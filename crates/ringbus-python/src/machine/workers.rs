@@ -4,15 +4,21 @@ use super::consume::{Consumption, Ended, ended};
 use ringbus_core::consumer::WorkPool;
 use std::time::Instant;
 
-/// Events that a worker takes before it looks at the clock, and moves on those that rest.
-const STINT: u32 = 64;
+/// Events that a worker takes at most before it looks at the clock, and moves on those that rest: producers and those that
+/// follow wait for these. One where handling takes long.
+const STINT: i64 = 64;
 
 impl Consumption<'_> {
     /// Takes what no other worker has taken, as long as there is something, and handles it: how many.
     pub(super) fn share(&self, pool: &WorkPool) -> Result<i64, Ended> {
+        let most = if pool.is_quick() {
+            self.reader.max_batch.min(STINT)
+        } else {
+            1
+        };
         let mut begin = None;
         let mut handled = 0;
-        while handled < STINT {
+        while handled < most {
             if self.reader.alert.is_raised() {
                 return Err(Ended::Halted);
             }
@@ -23,10 +29,10 @@ impl Consumption<'_> {
             handled += 1;
         }
         if let Some(begin) = begin {
-            pool.note_pace(handled, begin.elapsed());
+            pool.note_pace(handled as u32, begin.elapsed());
             pool.move_on(&self.ring().segment);
         }
-        Ok(i64::from(handled))
+        Ok(handled)
     }
 
     fn take(&self, pool: &WorkPool) -> Option<i64> {
@@ -50,11 +56,11 @@ impl Consumption<'_> {
     pub(super) fn wait_turn(&self, pool: &WorkPool) -> Option<Ended> {
         let segment = &self.ring().segment;
         pool.move_on(segment);
-        if !pool.sit() {
+        let Some(wanted) = pool.sit(|taken| self.reader.commit_quietly(taken)) else {
             pool.rest(segment, self.reader.index(), &self.reader.alert);
             return None;
-        }
-        let over = self.wait_slowly(self.wanted());
+        };
+        let over = self.wait_slowly(wanted);
         pool.rise();
         over
     }
