@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from measure import Table
 
-from scenarios import allocations, batches, between, diamond, handling, publishing, stops, streams
+from scenarios import allocations, batches, between, diamond, halts, handling, publishing, stops, streams
 
 Scenario = Callable[[bool], Table]
 """Runs and gives its table; True is the short form."""
@@ -20,6 +20,7 @@ SUITES: dict[str, dict[str, Scenario]] = {
         "diamond": diamond.run,
         "allocations": allocations.run,
         "stops": stops.run,
+        "halts": halts.run,
     },
     "processes": {
         "streams": between.streams,
