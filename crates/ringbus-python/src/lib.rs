@@ -33,6 +33,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<claim::Claim>()?;
     module.add_class::<view::Lease>()?;
     module.add_class::<consumer::ConsumerBase>()?;
+    module.add_class::<processor::ProcessorBase>()?;
     module.add_class::<processor::Processor>()?;
     module.add_class::<processor::Work>()?;
     module.add_class::<machine::CompiledProcessor>()?;

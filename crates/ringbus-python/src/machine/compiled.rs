@@ -2,10 +2,9 @@
 
 use super::code::{Machine, MachineFacts};
 use super::consume::{Consumption, Ended, Part};
-use crate::consumer::ConsumerBase;
 use crate::errors;
 use crate::processor::hooks::Hooks;
-use crate::processor::{Flow, Work};
+use crate::processor::{Flow, ProcessorBase, Work};
 use crate::reader::{Reader, ReaderFacts};
 use crate::ring::{Ring, RingHandle};
 use pyo3::gc::{PyTraverseError, PyVisit};
@@ -25,10 +24,10 @@ struct HandlerFacts<'py> {
 }
 
 /// One compiled handler on one ring.
-#[pyclass(frozen, extends = ConsumerBase, module = "ringbus._core")]
+#[pyclass(frozen, extends = ProcessorBase, module = "ringbus._core")]
 pub struct CompiledProcessor {
     reader: Arc<Reader>,
-    hooks: Hooks,
+    hooks: Arc<Hooks>,
     machine: Machine,
     part: Part,
     work: Option<Py<Work>>,
@@ -123,37 +122,26 @@ impl CompiledProcessor {
         reader: ReaderFacts<'_>,
         handler: &Bound<'_, PyAny>,
     ) -> PyResult<PyClassInitializer<Self>> {
-        let hooks = Hooks::of(handler)?;
+        let hooks = Arc::new(Hooks::of(handler)?);
         let facts: HandlerFacts<'_> = handler.extract()?;
         let part = part(py, &ring.get().ring, facts.worker.as_ref())?;
         let machine = Machine::new(facts.machine, ring.get().ring.kinds.len())?;
         let reader = Arc::new(Reader::join(py, ring, &reader)?);
-        let own = Self {
-            reader: Arc::clone(&reader),
+        let base = ProcessorBase::of(&reader, &hooks, facts.work.as_ref().map(|work| work.clone_ref(py)));
+        Ok(base.add_subclass(Self {
+            reader,
             hooks,
             machine,
             part,
             work: facts.work,
             state: facts.state,
-        };
-        Ok(ConsumerBase::of(&reader).add_subclass(own))
+        }))
     }
 
     /// What its code works on; may be read while it runs.
     #[getter]
     fn state(&self, py: Python<'_>) -> Py<PyAny> {
         self.state.clone_ref(py)
-    }
-
-    /// Whether it has left the ring.
-    #[getter]
-    fn left(&self) -> bool {
-        self.reader.has_left()
-    }
-
-    /// Follows the consumers in `entries`, a bit each; 0 is the cursor.
-    fn depend_on(&self, entries: u64) {
-        self.reader.depend_on(entries);
     }
 
     /// Refuses: machine code has no hand free for this.
@@ -169,34 +157,15 @@ impl CompiledProcessor {
         ))
     }
 
-    /// Ends `run`, as soon as the event in hand is done.
-    fn halt(&self) {
-        self.reader.alert.raise(&self.reader.ring.segment);
-        if let Some(work) = &self.work {
-            work.get().pool().wake_all();
-        }
-    }
-
     /// Calls `on_start`, runs the machine code until it is halted or fails, and calls `on_shutdown`.
     fn run(&self, py: Python<'_>) -> PyResult<()> {
         self.reader.ring.check_fork(py)?;
-        let result = if self.begin(py) {
-            self.run_until_halted(py)
-        } else {
-            Ok(())
+        let result = match self.hooks.start(py, self.reader.sequence()) {
+            Flow::Continue => self.run_until_halted(py),
+            Flow::Stop => Ok(()),
         };
-        self.end(py);
-        result
-    }
-
-    /// Calls `on_start` the first time.
-    fn begin(&self, py: Python<'_>) -> bool {
-        self.hooks.start(py, self.reader.sequence()) == Flow::Continue
-    }
-
-    /// Calls `on_shutdown`, once, if `on_start` was called.
-    fn end(&self, py: Python<'_>) {
         self.hooks.shutdown(py, self.reader.sequence());
+        result
     }
 
     /// Handles what is there now. The sequences done; None when its policy said stop.
@@ -209,19 +178,8 @@ impl CompiledProcessor {
         }
     }
 
-    /// Leaves the ring: producers do not wait for it any more.
-    fn leave(&self, py: Python<'_>) -> PyResult<()> {
-        self.reader.leave(py)
-    }
-
-    /// Leaves the ring though others depend on it: they are told once they have handled what it was done with.
-    fn part(&self, py: Python<'_>) -> PyResult<()> {
-        self.reader.part(py)
-    }
-
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
         visit.call(&self.state)?;
-        self.machine.traverse(&visit)?;
-        self.hooks.traverse(&visit)
+        self.machine.traverse(&visit)
     }
 }

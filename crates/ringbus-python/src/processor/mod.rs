@@ -3,6 +3,7 @@
 //!
 //! Source: LMAX Disruptor 4.0, `BatchEventProcessor` and `WorkProcessor`.
 
+mod base;
 mod copies;
 mod events;
 pub mod hooks;
@@ -11,11 +12,11 @@ mod runs;
 mod serial;
 mod share;
 
+pub use base::ProcessorBase;
 pub use serial::run_serial;
 pub use share::Work;
 
 use crate::cell::GilCell;
-use crate::consumer::ConsumerBase;
 use crate::errors;
 use crate::reader::{Reader, ReaderFacts};
 use crate::ring::{Ring, RingHandle};
@@ -56,10 +57,10 @@ pub enum Flow {
 type Handled = Result<(u64, i64), (u64, i64)>;
 
 /// One handler on one ring.
-#[pyclass(frozen, extends = ConsumerBase, module = "ringbus._core")]
+#[pyclass(frozen, extends = ProcessorBase, module = "ringbus._core")]
 pub struct Processor {
     reader: Arc<Reader>,
-    hooks: Hooks,
+    hooks: Arc<Hooks>,
     callable: Py<PyAny>,
     batch: bool,
     arity: usize,
@@ -122,7 +123,7 @@ impl Processor {
         reader: ReaderFacts<'_>,
         handler: &Bound<'_, PyAny>,
     ) -> PyResult<PyClassInitializer<Self>> {
-        let hooks = Hooks::of(handler)?;
+        let hooks = Arc::new(Hooks::of(handler)?);
         let handler: HandlerFacts<'_> = handler.extract()?;
         let share = share::parse(py, &ring.get().ring, &handler)?;
         if handler.batch && ring.get().ring.objects.is_some() {
@@ -139,6 +140,7 @@ impl Processor {
         }
         let reader = Arc::new(Reader::join(py, ring, &reader)?);
         let views = vec![ptr::null_mut(); reader.ring.kinds.len()];
+        let base = ProcessorBase::of(&reader, &hooks, None);
         let own = Self {
             callable: handler.callable.unbind(),
             batch: handler.batch,
@@ -149,20 +151,9 @@ impl Processor {
             lease: GilCell::new(None),
             in_hand: GilCell::new(NONE_IN_HAND),
             hooks,
-            reader: Arc::clone(&reader),
+            reader,
         };
-        Ok(ConsumerBase::of(&reader).add_subclass(own))
-    }
-
-    /// Whether it has left the ring.
-    #[getter]
-    fn left(&self) -> bool {
-        self.reader.has_left()
-    }
-
-    /// Follows the consumers in `entries`, a bit each; 0 is the cursor.
-    fn depend_on(&self, entries: u64) {
-        self.reader.depend_on(entries);
+        Ok(base.add_subclass(own))
     }
 
     /// Is done with everything up to `sequence`, at most the one before that in hand.
@@ -180,24 +171,9 @@ impl Processor {
         Ok(())
     }
 
-    /// Ends `run`, as soon as the event in hand is done.
-    fn halt(&self) {
-        self.reader.alert.raise(&self.ring().segment);
-    }
-
     /// Calls `on_start`, hands out events until it is halted or fails, and calls `on_shutdown`.
     fn run(&self, py: Python<'_>) -> PyResult<()> {
         Run::run(self, py)
-    }
-
-    /// Calls `on_start` the first time.
-    fn begin(&self, py: Python<'_>) -> bool {
-        self.start(py) == Flow::Continue
-    }
-
-    /// Calls `on_shutdown`, once, if `on_start` was called.
-    fn end(&self, py: Python<'_>) {
-        self.shutdown(py);
     }
 
     /// Hands out what is there now. The sequences done; None when its policy said stop.
@@ -206,19 +182,8 @@ impl Processor {
         self.batch(py)
     }
 
-    /// Leaves the ring: producers do not wait for it any more.
-    fn leave(&self, py: Python<'_>) -> PyResult<()> {
-        self.reader.leave(py)
-    }
-
-    /// Leaves the ring though others depend on it: they are told once they have handled what it was done with.
-    fn part(&self, py: Python<'_>) -> PyResult<()> {
-        self.reader.part(py)
-    }
-
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
         visit.call(&self.callable)?;
-        self.hooks.traverse(&visit)?;
         if let Share::Key { key, .. } = &self.share {
             visit.call(key)?;
         }
