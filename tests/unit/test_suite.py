@@ -384,6 +384,22 @@ def test_scenarios_have_names_of_their_own_and_whole_claims() -> None:
     assert all(scenario.size % 8 == 0 and scenario.capacity.bit_count() == 1 for scenario in every)
 
 
+def test_each_peer_from_pypi_is_pinned_and_carries_what_there_are_scenarios_for() -> None:
+    program = """if True:
+        import sys, json; sys.path.append('../..')
+        import optional
+        print(json.dumps([*optional.PEERS.items()], default=str))
+    """
+    folder = ROOT / "benches" / "contestants" / "python"
+    done = subprocess.run([sys.executable, "-c", program], cwd=folder, capture_output=True, timeout=25, check=True)
+    pinned = (ROOT / "requirements" / "bench.txt").read_text(encoding="utf-8")
+    known = {scenario.id for scenario in scenarios.every()}
+    for (distribution, _module), (_make, waits, carried) in json.loads(done.stdout):
+        assert f"\n{distribution}==" in pinned
+        assert {f"processes-{kind}" for kind in carried} <= known
+        assert set(waits) <= {"spin", "yield", "block"}
+
+
 def test_curves_have_one_disruptor_that_of_java(program: Path) -> None:
     names = {"java": "disruptor-4.0.0", "rust": "disruptor-4.4.0", "cpp": "raw-spsc", "python": "ringbus compiled"}
     sides = [replace(contestant(program, name), language=language) for language, name in names.items()]

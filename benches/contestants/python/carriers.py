@@ -23,6 +23,9 @@ class Carrier(Protocol):
     objects: bool
     """Whether it carries objects; otherwise bytes."""
 
+    def announce(self) -> None:
+        """Called by who will send, before anybody receives: the receivers find what they attach to."""
+
     def sender(self) -> Callable[[Any], object]:
         """The call that sends, and waits where it is full."""
 
@@ -47,6 +50,9 @@ class QueueCarrier:
         self._items = items
         self.objects = objects
 
+    def announce(self) -> None:
+        return
+
     def sender(self) -> Callable[[Any], object]:
         put: Callable[[Any], object] = self._items.put
         return put
@@ -70,6 +76,9 @@ class PipeCarrier:
     def __init__(self, *, objects: bool) -> None:
         self._receiver, self._sender = CONTEXT.Pipe(duplex=False)
         self.objects = objects
+
+    def announce(self) -> None:
+        return
 
     def sender(self) -> Callable[[Any], object]:
         return self._sender.send if self.objects else self._sender.send_bytes

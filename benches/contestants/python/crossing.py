@@ -24,6 +24,8 @@ def stream(make: MakeCarrier, kind: str, *, process: bool) -> Run:
 
     def run(options: Options) -> Answer:
         carriers = [make(options, BYTES[kind]) for _ in range(options.consumers)]
+        for carrier in carriers:
+            carrier.announce()
         members = [Member(_receive, (carrier, kind, options), process=process) for carrier in carriers]
         hear_all(members)
         put, send = _to_all(carriers), PAYLOADS[kind, carriers[0].objects].send
@@ -66,6 +68,7 @@ def ping_pong(make: MakeCarrier, *, process: bool) -> Run:
 
     def run(options: Options) -> Answer:
         there, back = make(options, 64), make(options, 64)
+        there.announce()
         warm_up = min(options.events // 4, 2_000)
         member = Member(_echo, (there, back, options.wait, warm_up + options.events), process=process)
         member.hear()
@@ -84,6 +87,7 @@ def ping_pong(make: MakeCarrier, *, process: bool) -> Run:
 
 
 def _echo(there: Carrier, back: Carrier, wait: str, trips: int, line: Any) -> None:
+    back.announce()
     get, put = there.receiver(wait), back.sender()
     line.send("ready")
     for _ in repeat(None, trips):

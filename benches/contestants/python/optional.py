@@ -7,65 +7,15 @@ import ctypes
 import importlib
 import importlib.metadata
 import importlib.util
-import itertools
-import os
 from collections.abc import Callable
 from pathlib import Path
 from tempfile import mkdtemp
 from typing import Any
 
 from carriers import Carrier, MakeCarrier, QueueCarrier
+from named import Named, asking, insisting
 from options import Options
-
-_NUMBERS = itertools.count()
-
-
-def _fresh(kind: str) -> str:
-    """A name that nobody else has."""
-    return f"{kind}-{os.getpid()}-{next(_NUMBERS)}"
-
-
-def _idle(wait: str) -> Callable[[], object]:
-    """What a peer that can only be asked does between two questions."""
-    return (lambda: None) if wait == "spin" else os.sched_yield
-
-
-def _asking(ask: Callable[[], Any], wait: str) -> Callable[[], Any]:
-    """Ask until there is something."""
-    idle = _idle(wait)
-
-    def get() -> Any:
-        while (message := ask()) is None:
-            idle()
-        return message
-
-    return get
-
-
-def _insisting(offer: Callable[[Any], Any]) -> Callable[[Any], None]:
-    """Offer until it is taken."""
-
-    def put(message: Any) -> None:
-        while not offer(message):
-            os.sched_yield()
-
-    return put
-
-
-class Named:
-    """A carrier that is opened by its name in each process, when it is used there."""
-
-    objects = False
-
-    def __init__(self, options: Options, size: int) -> None:
-        self.capacity, self.size = max(options.capacity * 64 // size, 8), size
-        self.name = _fresh(type(self).__name__.lower())
-
-    def flush(self) -> None:
-        return
-
-    def close(self) -> None:
-        return
+from pypi_rings import GlobalBuffer, MomentumX, Msgq, SharedMemoryPair, ShmComm, ShmRingBuffer, SlickQueue
 
 
 class Zmq(Named):
@@ -119,9 +69,6 @@ class Iceoryx2(Named):
         super().__init__(options, size)
         self._service = self._open()
 
-    def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in self.__dict__.items() if not name.startswith("_")}
-
     def _open(self) -> Any:
         iox = importlib.import_module("iceoryx2")
         iox.set_log_level_from_env_or(iox.LogLevel.Error)
@@ -159,7 +106,7 @@ class Iceoryx2(Named):
             sample.delete()
             return data
 
-        return _asking(ask, wait)
+        return asking(ask, wait)
 
 
 class Zeroq(Named):
@@ -168,9 +115,6 @@ class Zeroq(Named):
     def __init__(self, options: Options, size: int) -> None:
         super().__init__(options, size)
         self._queue = importlib.import_module("zeroq").Queue(self.name, size, self.capacity)
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in self.__dict__.items() if not name.startswith("_")}
 
     def _open(self) -> Any:
         self._queue = importlib.import_module("zeroq").Queue(self.name, create=False)
@@ -211,10 +155,10 @@ class Subetha(Named):
         return self._ring
 
     def sender(self) -> Callable[[Any], object]:
-        return _insisting(self._open().push)
+        return insisting(self._open().push)
 
     def receiver(self, wait: str) -> Callable[[], Any]:
-        return _asking(self._open().pop, wait)
+        return asking(self._open().pop, wait)
 
     def close(self) -> None:
         for path in Path("/dev/shm").glob(f"{self.name}*"):
@@ -230,14 +174,14 @@ class Cloudtoid(Named):
 
     def sender(self) -> Callable[[Any], object]:
         self._port = importlib.import_module("cloudtoid_interprocess").Publisher(self.name, self.bytes)
-        return _insisting(self._port.try_send)
+        return insisting(self._port.try_send)
 
     def receiver(self, wait: str) -> Callable[[], Any]:
         self._port = importlib.import_module("cloudtoid_interprocess").Subscriber(self.name, self.bytes)
         if wait == "block":
             receive: Callable[[], Any] = self._port.receive
             return receive
-        return _asking(self._port.try_receive, wait)
+        return asking(self._port.try_receive, wait)
 
 
 def faster_fifo(options: Options, size: int) -> Carrier:
@@ -246,25 +190,43 @@ def faster_fifo(options: Options, size: int) -> Carrier:
     return QueueCarrier(fifo.Queue(max(options.capacity * 64, 8 * size) * 4))
 
 
-PEERS: dict[str, tuple[str, str, MakeCarrier, tuple[str, ...], bool]] = {
-    "faster-fifo": ("faster-fifo", "faster_fifo", faster_fifo, ("block",), True),
-    "pyzmq ipc": ("pyzmq", "zmq", Zmq, ("block", "spin"), True),
-    "iceoryx2": ("iceoryx2", "iceoryx2", Iceoryx2, ("yield", "spin"), False),
-    "zeroq": ("zeroq", "zeroq", Zeroq, ("block", "spin"), False),
-    "subetha": ("subetha-ipc", "subetha", Subetha, ("yield", "spin"), False),
-    "cloudtoid": ("cloudtoid-interprocess", "cloudtoid_interprocess", Cloudtoid, ("block", "spin"), True),
+SMALL = ("fields", "bytes", "fan4")
+FIXED = ("fields", "bytes", "rows", "columns")
+ALL = (*FIXED, "dict", "fan4")
+"""What is sent: names of scenarios between processes."""
+
+Peer = tuple[MakeCarrier, tuple[str, ...], tuple[str, ...]]
+"""How it is made, how it can wait, what it carries in streams; nothing where it loses what is not read in time."""
+
+PEERS: dict[tuple[str, str], Peer] = {
+    ("faster-fifo", "faster_fifo"): (faster_fifo, ("block",), ALL),
+    ("pyzmq", "zmq"): (Zmq, ("block", "spin"), ALL),
+    ("iceoryx2", "iceoryx2"): (Iceoryx2, ("yield", "spin"), SMALL),
+    ("zeroq", "zeroq"): (Zeroq, ("block", "spin"), SMALL),
+    ("subetha-ipc", "subetha"): (Subetha, ("yield", "spin"), SMALL),
+    ("cloudtoid-interprocess", "cloudtoid_interprocess"): (Cloudtoid, ("block", "spin"), ALL),
+    ("momentumx", "momentumx"): (MomentumX, ("block", "spin"), FIXED),
+    ("shm-ring-buffer", "ring_buffer"): (ShmRingBuffer, ("yield", "spin"), FIXED),
+    ("shm-comm", "shm_comm"): (ShmComm, ("block",), ("fields", "rows")),
+    ("py-sharedmemory", "py_sharedmemory"): (SharedMemoryPair, ("block",), ("rows", "columns")),
+    ("msgq-ipc", "msgq"): (Msgq, ("block", "spin"), ()),
+    ("slick-queue-py", "slick_queue_py"): (SlickQueue, ("yield", "spin"), ()),
+    ("global-buffer", "global_buffer"): (GlobalBuffer, ("block",), ()),
 }
-"""By name: distribution, module, how it is made, how it can wait, whether messages may be larger than 64 bytes."""
+"""By distribution and module."""
+
+NAMES = {"pyzmq": "pyzmq ipc", "subetha-ipc": "subetha", "cloudtoid-interprocess": "cloudtoid"}
+"""What the tables call them, where it is not the distribution."""
 
 
-def installed() -> dict[str, tuple[MakeCarrier, tuple[str, ...], bool]]:
+def installed() -> dict[str, Peer]:
     """Those that are here, by their name with the version."""
-    found: dict[str, tuple[MakeCarrier, tuple[str, ...], bool]] = {}
-    for name, (distribution, module, make, waits, large) in PEERS.items():
+    found: dict[str, Peer] = {}
+    for (distribution, module), peer in PEERS.items():
         try:
             version = importlib.metadata.version(distribution)
         except importlib.metadata.PackageNotFoundError:
             continue
         if importlib.util.find_spec(module) is not None:
-            found[f"{name} {version}"] = (make, waits, large)
+            found[f"{NAMES.get(distribution, distribution)} {version}"] = peer
     return found

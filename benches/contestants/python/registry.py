@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+from collections.abc import Collection
 
 import carriers
 import crossing
@@ -64,19 +65,23 @@ def _between_processes() -> list[Entry]:
 
 def _from_pypi() -> list[Entry]:
     found: list[Entry] = []
-    for name, (make, waits, large) in optional.installed().items():
-        found += _crossings(name, make, tuple(wait for wait in waits if wait != "spin"), large=large)
+    for name, (make, waits, carried) in optional.installed().items():
+        found += _crossings(name, make, tuple(wait for wait in waits if wait != "spin"), carried)
         found += _ping_pongs(name, make, waits)
     return found
 
 
-def _crossings(name: str, make: MakeCarrier, waits: tuple[str, ...], *, large: bool = True) -> list[Entry]:
+def _crossings(
+    name: str, make: MakeCarrier, waits: tuple[str, ...], carried: Collection[str] = optional.ALL
+) -> list[Entry]:
     found = [
         Entry(f"processes-{kind}", name, crossing.stream(make, kind, process=True), waits, checksum, batches=True)
         for kind, checksum in payloads.CHECKSUMS.items()
-        if large or kind in {"fields", "bytes"}
+        if kind in carried
     ]
-    return [*found, Entry("processes-fan4", name, crossing.stream(make, "fields", process=True), waits, "fields")]
+    if "fan4" in carried:
+        found.append(Entry("processes-fan4", name, crossing.stream(make, "fields", process=True), waits, "fields"))
+    return found
 
 
 def _ping_pongs(name: str, make: MakeCarrier, waits: tuple[str, ...]) -> list[Entry]:
