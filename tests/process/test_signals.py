@@ -7,9 +7,15 @@ bounded widely.
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from support.children import assert_clean, run_child
+from support.segments import rings_folder
+from support.stopped import STOPPED
+
+__all__ = ["rings_folder"]
 
 WATCH = """
 import asyncio, contextlib, os, signal
@@ -429,3 +435,22 @@ print(poller.next().value)
     )
     assert_clean(ended)
     assert ended.lines == ["7"]
+
+
+STOPPED_JOIN = """
+import subprocess
+ring = ringbus.RingBuffer(Tick, 4, name="ticks")
+other = subprocess.Popen([sys.executable, "-c", sys.argv[1]], stdout=subprocess.PIPE)
+other.stdout.readline()
+interrupted(lambda: ring.poller("joins"))
+other.send_signal(signal.SIGCONT)
+with ring.poller("joins") as joins:
+    ring.publish(value=1)
+    print(joins.next(10).value)
+"""
+
+
+def test_ctrl_c_ends_the_wait_for_a_peer_that_was_stopped_while_it_joined(rings_folder: Path) -> None:
+    ended = run_child(WATCH + STOPPED_JOIN, STOPPED)
+    assert_clean(ended)
+    assert ended.lines == ["1"]

@@ -192,8 +192,8 @@ impl Poller {
     }
 
     /// Follows the consumers in `entries`, a bit each.
-    fn _depend_on(&self, entries: u64) {
-        self.reader.depend_on(entries);
+    fn _depend_on(&self, py: Python<'_>, entries: u64) -> PyResult<()> {
+        self.reader.depend_on(py, entries)
     }
 
     /// The next event, as an object of its own; None when there is none now. What was handed out before

@@ -113,8 +113,11 @@ impl Reader {
                 absent_limit: facts.absent_limit,
                 evict_after: facts.evict_after,
             };
-            let consumer = Consumer::join_as(&ring.segment, &facts.name, terms, start);
-            let consumer = consumer.map_err(|why| {
+            let name = facts.name.as_str();
+            let consumer = enter::registering(py, &ring.segment, |held| {
+                Consumer::join_with(held, &ring.segment, name, terms, start)
+            });
+            let consumer = consumer?.map_err(|why| {
                 let error = errors::join(py, &why, &ring.label);
                 // What clears objects gates only together with a consumer.
                 ring.clear_done(py).err().unwrap_or(error)
@@ -147,11 +150,15 @@ impl Reader {
     }
 
     /// Follows the consumers in `entries`.
-    pub fn depend_on(&self, entries: u64) {
+    ///
+    /// # Errors
+    /// What a signal handler raised while it waited for others that join or leave.
+    pub fn depend_on(&self, py: Python<'_>, entries: u64) -> PyResult<()> {
         if let Seat::Member(consumer) = &self.seat {
-            consumer.depend_on(entries);
+            enter::registering(py, &self.ring.segment, |held| consumer.depend_on_with(held, entries))?;
         }
         *self.barrier.get_mut() = SequenceBarrier::new(&self.ring.segment, entries, self.alert.clone());
+        Ok(())
     }
 
     /// How far it may read from `wanted` on.
@@ -431,10 +438,11 @@ impl Reader {
             return Ok(());
         }
         if let Seat::Member(consumer) = &self.seat {
-            consumer.leave().map_err(|why| errors::leave(py, why, &self.name))?;
+            enter::registering(py, &self.ring.segment, |held| consumer.leave_with(held))?
+                .map_err(|why| errors::leave(py, why, &self.name))?;
         }
         self.left.set(true);
-        self.ring.let_orphans_leave();
+        self.ring.let_orphans_leave(enter::SLICE);
         self.ring.clear_done(py)
     }
 
@@ -444,7 +452,7 @@ impl Reader {
             return Ok(());
         }
         if let Seat::Member(consumer) = &self.seat {
-            consumer.part();
+            enter::registering(py, &self.ring.segment, |held| consumer.part_with(held))?;
         }
         self.left.set(true);
         self.ring.clear_done(py)
@@ -462,7 +470,7 @@ impl Drop for Reader {
             && !self.ring.is_forked()
         {
             self.ring.orphans.get_mut().push(consumer.clone());
-            self.ring.let_orphans_leave();
+            self.ring.let_orphans_leave(enter::SLICE);
         }
     }
 }

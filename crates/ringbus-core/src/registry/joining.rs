@@ -7,7 +7,7 @@ use crate::crash::crash_point;
 use crate::error::JoinError;
 use crate::planted::{self, Twin, barrier};
 use crate::recovery;
-use crate::segment::{Blocker, Segment, consumer_byte};
+use crate::segment::{Blocker, Registering, Segment, consumer_byte};
 use crate::sync::Ordering;
 use std::sync::Arc;
 
@@ -25,11 +25,24 @@ impl Consumer {
     /// # Errors
     /// As [`Consumer::join`].
     pub fn join_as(segment: &Arc<Segment>, name: &str, terms: Terms, start: Start) -> Result<Self, JoinError> {
+        Self::join_with(&segment.registering(), segment, name, terms, start)
+    }
+
+    /// As [`Consumer::join_as`], for who holds the registrar's lock of `segment` already.
+    ///
+    /// # Errors
+    /// As [`Consumer::join`].
+    pub fn join_with(
+        _held: &Registering<'_>,
+        segment: &Arc<Segment>,
+        name: &str,
+        terms: Terms,
+        start: Start,
+    ) -> Result<Self, JoinError> {
         check_name(name)?;
         if terms.evict_after != 0 && segment.may_write_slots() {
             return Err(JoinError::MayWriteSlots);
         }
-        let _registering = segment.registering();
         let Some(index) = Self::place_of(segment, name)? else {
             let consumer = Self::enter(segment, name, terms, JOINING)?;
             if let Err(error) = consumer.begin(start, false) {
@@ -132,8 +145,15 @@ impl Consumer {
     /// # Errors
     /// As [`Consumer::join`].
     pub fn hold(segment: &Arc<Segment>, name: &str) -> Result<Self, JoinError> {
+        Self::hold_with(&segment.registering(), segment, name)
+    }
+
+    /// As [`Consumer::hold`], for who holds the registrar's lock of `segment` already.
+    ///
+    /// # Errors
+    /// As [`Consumer::join`].
+    pub fn hold_with(_held: &Registering<'_>, segment: &Arc<Segment>, name: &str) -> Result<Self, JoinError> {
         check_name(name)?;
-        let _registering = segment.registering();
         if find(segment, name).is_some() {
             return Err(JoinError::NameTaken { name: name.to_owned() });
         }

@@ -6,7 +6,7 @@ use crate::crash::crash_point;
 use crate::error::LeaveError;
 use crate::planted::{self, Twin};
 use crate::recovery;
-use crate::segment::{Blocker, Segment, consumer_byte};
+use crate::segment::{Blocker, Registering, Segment, consumer_byte};
 use crate::sync::Ordering;
 use std::sync::Arc;
 
@@ -14,8 +14,11 @@ impl Consumer {
     /// Makes this consumer follow those in `entries`, a bit each. Look afterwards whether they are still there: from
     /// then on none of them goes unseen.
     pub fn depend_on(&self, entries: u64) {
-        // Nobody leaves or is buried meanwhile.
-        let _registering = self.segment.registering();
+        self.depend_on_with(&self.segment.registering(), entries);
+    }
+
+    /// As [`Consumer::depend_on`], for who holds the registrar's lock already: nobody leaves or is buried meanwhile.
+    pub fn depend_on_with(&self, _held: &Registering<'_>, entries: u64) {
         self.entry().identity.depends_on.store(entries, Ordering::Release);
         crash_point!("join.depends");
         // SYNC POINT: follow. Pairs with the barrier in `recovery::let_go`.
@@ -33,7 +36,14 @@ impl Consumer {
     /// # Errors
     /// Somebody depends on it.
     pub fn leave(&self) -> Result<(), LeaveError> {
-        let _registering = self.segment.registering();
+        self.leave_with(&self.segment.registering())
+    }
+
+    /// As [`Consumer::leave`], for who holds the registrar's lock already.
+    ///
+    /// # Errors
+    /// As [`Consumer::leave`].
+    pub fn leave_with(&self, _held: &Registering<'_>) -> Result<(), LeaveError> {
         if self.has_left() {
             return Ok(());
         }
@@ -53,7 +63,11 @@ impl Consumer {
 
     /// Leaves though others depend on it: they handle what it was done with, and are told then.
     pub fn part(&self) {
-        let _registering = self.segment.registering();
+        self.part_with(&self.segment.registering());
+    }
+
+    /// As [`Consumer::part`], for who holds the registrar's lock already.
+    pub fn part_with(&self, _held: &Registering<'_>) {
         if !self.has_left() {
             recovery::let_go(&self.segment, self.index);
             self.segment.release_byte(consumer_byte(self.index));
@@ -93,7 +107,14 @@ impl Consumer {
 /// # Errors
 /// Somebody depends on it.
 pub fn forget(segment: &Arc<Segment>, name: &str) -> Result<bool, LeaveError> {
-    let _registering = segment.registering();
+    forget_with(&segment.registering(), segment, name)
+}
+
+/// As [`forget`], for who holds the registrar's lock of `segment` already.
+///
+/// # Errors
+/// As [`forget`].
+pub fn forget_with(_held: &Registering<'_>, segment: &Arc<Segment>, name: &str) -> Result<bool, LeaveError> {
     let Some(index) = find(segment, name) else {
         return Ok(false);
     };

@@ -8,7 +8,7 @@ mod leaving;
 
 pub use entries::{dependents, find};
 pub use identity::name_of;
-pub use leaving::forget;
+pub use leaving::{forget, forget_with};
 
 use crate::crash::crash_point;
 use crate::layout::{ConsumerEntry, ProducerKind};

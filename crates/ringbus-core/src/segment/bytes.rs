@@ -2,6 +2,10 @@
 
 #[cfg(not(loom))]
 use super::{Access, Backing, Segment, locks};
+#[cfg(not(loom))]
+use std::sync::{MutexGuard, PoisonError, TryLockError};
+#[cfg(not(loom))]
+use std::time::{Duration, Instant};
 
 /// The byte of the lock file that the owner of consumer entry `index` holds.
 pub fn consumer_byte(index: usize) -> i64 {
@@ -66,18 +70,57 @@ impl Segment {
         self.locks().is_none_or(|locks| locks.is_held(byte))
     }
 
-    /// Excludes others, of this process and of others, from joining and leaving.
-    pub(crate) fn registering(&self) -> impl Drop + '_ {
-        struct Both<'a>(
-            Option<locks::RegistrarGuard<'a>>,
-            #[expect(dead_code)] std::sync::MutexGuard<'a, ()>,
-        );
-        impl Drop for Both<'_> {
-            fn drop(&mut self) {
-                self.0.take();
+    /// Excludes others, of this process and of others, from joining and leaving. Waits for whoever is at it, even while
+    /// its process is stopped.
+    pub fn registering(&self) -> Registering<'_> {
+        let mut own = self.registrar.lock().unwrap_or_else(PoisonError::into_inner);
+        loop {
+            match self.registering_with(own) {
+                Ok(held) => return held,
+                Err(back) => own = back,
             }
+            std::thread::sleep(BETWEEN_TRIES);
         }
-        let own = self.registrar.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        Both(self.locks().map(locks::Locks::registrar), own)
     }
+
+    /// As [`Segment::registering`], until `deadline`.
+    pub fn registering_until(&self, deadline: Instant) -> Option<Registering<'_>> {
+        loop {
+            let own = match self.registrar.try_lock() {
+                Ok(own) => Some(own),
+                Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
+                Err(TryLockError::WouldBlock) => None,
+            };
+            if let Some(Ok(held)) = own.map(|own| self.registering_with(own)) {
+                return Some(held);
+            }
+            if Instant::now() >= deadline {
+                return None;
+            }
+            std::thread::sleep(BETWEEN_TRIES);
+        }
+    }
+
+    /// For who has excluded the others of this process; gives that back when another process is at it.
+    fn registering_with<'a>(&'a self, own: MutexGuard<'a, ()>) -> Result<Registering<'a>, MutexGuard<'a, ()>> {
+        let byte = match self.locks() {
+            None => None,
+            Some(locks) => match locks.registrar() {
+                None => return Err(own),
+                taken => taken,
+            },
+        };
+        Ok(Registering { _byte: byte, _own: own })
+    }
+}
+
+/// How long who waits to join or leave sleeps between tries.
+#[cfg(not(loom))]
+const BETWEEN_TRIES: Duration = Duration::from_micros(200);
+
+/// While it lives nobody else joins or leaves. The others of this process are let in last.
+#[cfg(not(loom))]
+pub struct Registering<'a> {
+    _byte: Option<locks::RegistrarGuard<'a>>,
+    _own: MutexGuard<'a, ()>,
 }

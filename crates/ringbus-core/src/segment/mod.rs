@@ -17,9 +17,11 @@ pub mod shared;
 mod wakes;
 
 pub use available::PAD;
+#[cfg(not(loom))]
+pub use bytes::Registering;
 pub use bytes::{SINGLE_PRODUCER_BYTE, consumer_byte, producer_byte};
 #[cfg(loom)]
-pub use modelled::ModelSlot;
+pub use modelled::{ModelSlot, Registering};
 #[cfg(not(loom))]
 pub use named::{Access, Existing};
 

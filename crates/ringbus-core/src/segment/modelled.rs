@@ -8,6 +8,9 @@ use crate::layout::{
 use crate::sync::{AtomicU32, AtomicU64};
 use std::ptr::NonNull;
 
+/// While it lives nobody else joins or leaves.
+pub type Registering<'a> = crate::sync::MutexGuard<'a, ()>;
+
 /// A slot: a cell that loom watches for races, and two words for readers that may be lapped.
 #[derive(Default)]
 pub struct ModelSlot {
@@ -136,7 +139,8 @@ impl Segment {
         true
     }
 
-    pub(crate) fn registering(&self) -> impl Drop + '_ {
+    /// As in a real segment.
+    pub fn registering(&self) -> Registering<'_> {
         self.registrar.lock().unwrap()
     }
 }

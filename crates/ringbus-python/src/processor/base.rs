@@ -37,8 +37,8 @@ impl ProcessorBase {
     }
 
     /// Follows the consumers in `entries`, a bit each; 0 is the cursor.
-    fn depend_on(&self, entries: u64) {
-        self.reader.depend_on(entries);
+    fn depend_on(&self, py: Python<'_>, entries: u64) -> PyResult<()> {
+        self.reader.depend_on(py, entries)
     }
 
     /// Ends `run`, as soon as the event in hand is done.

@@ -10,7 +10,7 @@ use ringbus_core::{
     recovery, registry, wait,
 };
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// Who may claim.
 pub enum Producers {
@@ -211,7 +211,8 @@ impl Ring {
         self.check_handling(py)?;
         loop {
             let claimed = self.is_single().then(|| self.claimed());
-            let outcome = enter::wait(py, deadline, |until| {
+            let until = self.next_look_at_orphans(deadline);
+            let outcome = enter::wait(py, until, |until| {
                 let mut room = Room {
                     segment: &self.segment,
                     count,
@@ -224,12 +225,23 @@ impl Ring {
             if let Ok(high) = self.poll_claim(count) {
                 return Ok(high);
             }
-            if outcome == Outcome::TimedOut {
+            if outcome == Outcome::TimedOut && deadline.is_some_and(|deadline| Instant::now() >= deadline) {
                 return Err(self.claim_timeout(py, count, timeout));
             }
             self.check_claim(count)
                 .map_err(|reason| errors::claim(py, reason, &self.label))?;
         }
+    }
+
+    /// Until when a wait that ends at `deadline` may go on: those that were dropped and could not leave hold the producers
+    /// up, and are asked again.
+    fn next_look_at_orphans(&self, deadline: Option<Instant>) -> Option<Instant> {
+        self.let_orphans_leave(Duration::ZERO);
+        if self.orphans.get_mut().is_empty() {
+            return deadline;
+        }
+        let next = Instant::now() + LATER_LOOKS;
+        Some(deadline.map_or(next, |deadline| deadline.min(next)))
     }
 
     /// The error of a claim that took too long.

@@ -178,7 +178,9 @@ impl RingHandle {
     fn forget(&self, py: Python<'_>, name: &str) -> PyResult<bool> {
         self.ring.check_fork(py)?;
         self.ring.check_writable(py, "forget a consumer")?;
-        registry::forget(&self.ring.segment, name).map_err(|why| errors::leave(py, why, name))
+        let segment = &self.ring.segment;
+        enter::registering(py, segment, |held| registry::forget_with(held, segment, name))?
+            .map_err(|why| errors::leave(py, why, name))
     }
 
     /// "ordinary", "transparent" or "huge".
@@ -237,7 +239,8 @@ impl RingHandle {
     /// Keeps a gating place for a consumer that comes later.
     fn hold(&self, py: Python<'_>, name: &str) -> PyResult<()> {
         self.ring.check_writable(py, "hold a place")?;
-        registry::Consumer::hold(&self.ring.segment, name)
+        let segment = &self.ring.segment;
+        enter::registering(py, segment, |held| registry::Consumer::hold_with(held, segment, name))?
             .map(|_| ())
             .map_err(|why| errors::join(py, &why, &self.ring.label))
     }

@@ -21,7 +21,7 @@ use pyo3::types::PyTraceback;
 use ringbus_core::sync::{AtomicU32, Ordering};
 use ringbus_core::{Alert, Segment, WaitStrategy};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 const CLOSED: u32 = 1;
 const FAILED: u32 = 2;
@@ -167,13 +167,20 @@ impl Ring {
         self.closing.get_mut().push(alert.clone());
     }
 
-    /// After a consumer left: so do those that were dropped and on which nobody depends any more.
-    pub fn let_orphans_leave(&self) {
+    /// After a consumer left: so do those that were dropped and on which nobody depends any more. Where a peer that
+    /// was stopped while it joined or left keeps them from it for longer than `patience`, they wait for a later call.
+    pub fn let_orphans_leave(&self, patience: Duration) {
         let orphans = self.orphans.get_mut();
+        if orphans.is_empty() {
+            return;
+        }
+        let Some(held) = self.segment.registering_until(Instant::now() + patience) else {
+            return;
+        };
         let mut before = usize::MAX;
         while orphans.len() < before {
             before = orphans.len();
-            orphans.retain(|orphan| orphan.leave().is_err());
+            orphans.retain(|orphan| orphan.leave_with(&held).is_err());
         }
     }
 
