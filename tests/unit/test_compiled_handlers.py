@@ -335,6 +335,22 @@ def test_a_policy_that_skips_goes_on_after_the_exception(ring: ringbus.RingBuffe
     assert consumer.sequence >= 99 - workers
 
 
+def test_a_handler_that_returns_nothing_but_a_failure_goes_on_until_then(ring: ringbus.RingBuffer[Tick]) -> None:
+    @ringbus.compiled
+    def handler(event: Any, state: Any) -> int | None:
+        if event.number == 7:
+            return 70
+        state.count += 1
+        return None
+
+    group = ring.consumer_group("group")
+    group.add("some", handler, state=sums())
+    with pytest.raises(ringbus.HandlerError, match="'some' failed at sequence 7") as caught, group:
+        publish(ring, 10)
+    assert "70" in str(caught.value.__cause__)
+    assert group["some"].state.count == 7
+
+
 def test_a_number_that_is_not_0_is_a_failure(ring: ringbus.RingBuffer[Tick]) -> None:
     group = ring.consumer_group("group")
     group.add("sum", code_of_sevens, state=sums())

@@ -33,6 +33,22 @@ def up_to_forty(event: Any, state: Any) -> bool:
     return True
 
 
+def ends_after_five(event: Any, state: Any, sequence: Any) -> bool | None:
+    """Number the events, and return nothing but at the end."""
+    if sequence == 5:
+        return False
+    event.number = sequence
+    return None
+
+
+def breaks_after_five(event: Any, state: Any, sequence: Any) -> int | None:
+    """Number the events, and return nothing but a failure."""
+    event.number = sequence
+    if sequence == 5:
+        return -9
+    return None
+
+
 def fails_at_ten(event: Any, state: Any, sequence: Any) -> None:
     """Raise in the eleventh event."""
     event.number = sequence
@@ -62,6 +78,26 @@ def test_a_source_ends_itself_by_returning_false(ring: ringbus.RingBuffer[Tick],
         assert source.join(PATIENCE)
         assert not source.is_alive
     assert seen == list(range(40))
+
+
+@pytest.mark.parametrize("batch", [1, 16])
+def test_a_source_that_returns_nothing_goes_on_until_it_returns_false(
+    ring: ringbus.RingBuffer[Tick], batch: int
+) -> None:
+    with ring.poller("see") as poller:
+        with ring.source(ends_after_five, numbers(), batch=batch) as source:
+            assert source.join(PATIENCE)
+        assert [tick.number for tick in poller.take(100, PATIENCE)] == list(range(5))
+
+
+def test_a_source_that_returns_nothing_goes_on_until_it_returns_a_failure(ring: ringbus.RingBuffer[Tick]) -> None:
+    with ring.poller("see") as poller:
+        source = ring.source(breaks_after_five, numbers())
+        with pytest.raises(ringbus.SourceError, match="at sequence 5") as caught, source:
+            source.join(PATIENCE)
+        assert isinstance(caught.value.__cause__, ringbus.ReturnCodeError)
+        assert "-9" in str(caught.value.__cause__)
+        assert len(list(poller.take(100, PATIENCE))) == 5
 
 
 def test_leaving_the_with_stops_a_source_that_has_no_end(ring: ringbus.RingBuffer[Tick]) -> None:

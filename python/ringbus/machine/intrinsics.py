@@ -89,7 +89,8 @@ def call_of(dispatcher: Any, arguments: tuple[Any, ...], offered: tuple[Any, ...
                     _report_exception(builder, words, status)
                     builder.store(_I32(FAILED), answer)
                 with returned:
-                    _report_result(context, builder, words, (compiled.signature.return_type, result), source, answer)
+                    found = compiled.signature.return_type, result, builder.not_(status.is_none)
+                    _report_result(context, builder, words, found, source, answer)
             return builder.load(answer)
 
         return types.int32(*offered, report), generate
@@ -106,13 +107,13 @@ def _report_exception(builder: Any, words: Any, status: Any) -> None:
         builder.store(value, cgutils.gep_inbounds(builder, words, word))
 
 
-def _report_result(context: Any, builder: Any, words: Any, result: tuple[Any, Any], source: bool, answer: Any) -> None:
+def _report_result(
+    context: Any, builder: Any, words: Any, result: tuple[Any, Any, Any], source: bool, answer: Any
+) -> None:
     """What a number or a truth that the function returned means; anything else means nothing."""
-    kind, value = result
-    present = ir.Constant(ir.IntType(1), 1)
-    if isinstance(kind, types.Optional):
-        optional = context.make_helper(builder, kind, value)
-        kind, value, present = kind.type, optional.data, cgutils.as_bool_bit(builder, optional.valid)
+    kind, value, present = result
+    if isinstance(kind, types.Optional):  # it returns its value bare, and its status says whether there is one
+        kind = kind.type
     if source and isinstance(kind, types.Boolean):
         value = builder.zext(cgutils.as_bool_bit(builder, value), _I64)
     elif isinstance(kind, types.Integer):

@@ -39,8 +39,8 @@ def compiled(handler: F | None = None, *, fastmath: bool = False, boundscheck: b
 
     Args:
         handler: a function. `event` has the fields of the slot, to be read and written; `state` is what
-            `group.add(..., state=)` was given. What it returns is ignored, but for a number that is not 0: that is a
-            failure, as an exception is.
+            `group.add(..., state=)` was given. What it returns is ignored, but for a whole number that is not 0: that
+            is a failure, as an exception is.
         fastmath: let sums of floats be reordered, and expect no NaN or infinity.
         boundscheck: raise IndexError for an index out of range; without it that is undefined, as in C.
 
