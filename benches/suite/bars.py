@@ -150,13 +150,13 @@ def verdicts(record: Record) -> list[Verdict]:
 
 def _garbage(record: Record) -> list[Verdict]:
     paths: dict[str, Any] = record.data.get("garbage") or {}
-    wanted = ", ".join(f"0 {words}" for words in _COUNTED.values())
+    wanted = ", ".join(f"0 {words}" for words in COUNTED.values())
     if not paths:
         return [Verdict("no garbage", "not measured", wanted, None)]
     return [_no_garbage(path, facts, wanted) for path, facts in paths.items()]
 
 
-_COUNTED = {
+COUNTED = {
     "collections": "collections",
     "kept_blocks": "kept blocks",
     "mallocs": "malloc calls",
@@ -168,7 +168,7 @@ _COUNTED = {
 
 def _no_garbage(path: str, facts: dict[str, Any], wanted: str) -> Verdict:
     """Met where every count is 0; open where all that was counted is, and something was not."""
-    counts = {words: facts.get(name) for name, words in _COUNTED.items()}
+    counts = {words: facts.get(name) for name, words in COUNTED.items()}
     said = [f"{words} not counted" if count is None else f"{count:,} {words}" for words, count in counts.items()]
     met = None if None in counts.values() else True
     if any(counts.values()):

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
-from suite.bars import paired_ratio
+from suite.bars import COUNTED, paired_ratio
 from suite.record import Record, Row
 
 MARGIN = 0.15
@@ -47,6 +48,18 @@ class Change:
 def compare(old: Record, new: Record) -> list[Change]:
     """Every ratio that both records have."""
     return [change for entry in new.scenarios() for change in _scenario(old, new, entry["id"])]
+
+
+def dirtier(old: Record, new: Record) -> list[str]:
+    """What a hot path leaves behind now and did not before: counts, which have no noise."""
+    paths: dict[str, dict[str, Any]] = new.data.get("garbage") or {}
+    before: dict[str, dict[str, Any]] = old.data.get("garbage") or {}
+    return [
+        f"no garbage: {path}: {facts[name]} {words}, and none before"
+        for path, facts in paths.items()
+        for name, words in COUNTED.items()
+        if facts.get(name) and before.get(path, {}).get(name) == 0
+    ]
 
 
 def vanished(old: Record, new: Record) -> list[str]:

@@ -159,17 +159,19 @@ def _check(options: argparse.Namespace) -> int:
     before, after = Record.load(old), Record.load(options.new)
     _say(f"{options.new} ({after})\nagainst {old} ({before})")
     changes = check.compare(before, after)
-    lost = check.vanished(before, after)
+    lost, dirtier = check.vanished(before, after), check.dirtier(before, after)
     if not changes and not lost:
         raise RecordError("the two records have no scenario with the same sides; nothing was compared")
     worse, better = ([c for c in changes if c.is_worse], [c for c in changes if c.is_better])
     for word, found in (("better", better), ("WORSE", worse)):
         for change in found:
             _say(f"{word}  {change}")
+    for name in dirtier:
+        _say(f"WORSE  {name}")
     for name in lost:
         _say(f"GONE  {name}")
     _say(f"{len(changes)} ratios: {len(better)} better, {len(worse)} worse, the others within the noise")
-    return 1 if worse or lost else 0
+    return 1 if worse or lost or dirtier else 0
 
 
 def _newest() -> Path:

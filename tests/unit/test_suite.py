@@ -287,6 +287,14 @@ def test_the_comparison_finds_what_got_worse_and_leaves_noise_alone() -> None:
     assert len(better) == 2
 
 
+def test_the_comparison_finds_garbage_that_was_not_left_before() -> None:
+    data = copy.deepcopy(sample().data)
+    data["garbage"]["publish(...)"]["mallocs"] = 4
+    dirty = Record(data)
+    assert check.dirtier(sample(), dirty) == ["no garbage: publish(...): 4 malloc calls, and none before"]
+    assert check.dirtier(dirty, dirty) == check.dirtier(dirty, sample()) == []
+
+
 def test_the_comparison_finds_our_sides_that_are_gone() -> None:
     data = copy.deepcopy(sample().data)
     data["scenarios"][1]["rows"][2] |= {"status": "failed", "word": "it broke"}

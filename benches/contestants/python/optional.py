@@ -15,7 +15,7 @@ from typing import Any
 from carriers import Carrier, MakeCarrier, QueueCarrier
 from named import Named, asking, insisting
 from options import Options
-from pypi_rings import GlobalBuffer, MomentumX, Msgq, SharedMemoryPair, ShmComm, ShmRingBuffer, SlickQueue
+from pypi_rings import GlobalBuffer, MomentumX, Msgq, SharedMemoryPair, ShmComm, SlickQueue
 
 
 class Zmq(Named):
@@ -206,7 +206,6 @@ PEERS: dict[tuple[str, str], Peer] = {
     ("subetha-ipc", "subetha"): (Subetha, ("yield", "spin"), SMALL),
     ("cloudtoid-interprocess", "cloudtoid_interprocess"): (Cloudtoid, ("block", "spin"), ALL),
     ("momentumx", "momentumx"): (MomentumX, ("block", "spin"), FIXED),
-    ("shm-ring-buffer", "ring_buffer"): (ShmRingBuffer, ("yield", "spin"), FIXED),
     ("shm-comm", "shm_comm"): (ShmComm, ("block",), ("fields", "rows")),
     ("py-sharedmemory", "py_sharedmemory"): (SharedMemoryPair, ("block",), ("rows", "columns")),
     ("msgq-ipc", "msgq"): (Msgq, ("block", "spin"), ()),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import importlib
 import os
 from collections.abc import Callable
@@ -11,7 +10,7 @@ from typing import Any
 
 import numpy as np
 from crew import CONTEXT
-from named import Named, asking, idle, insisting
+from named import Named, asking, idle
 from options import Options
 
 
@@ -56,37 +55,6 @@ class MomentumX(Named):
     def close(self) -> None:
         if isinstance(self._stream, importlib.import_module("momentumx").Producer):
             self._stream.end()
-
-
-class ShmRingBuffer(Named):
-    """shm-ring-buffer: one sender, one receiver, slots of one size; written in Python, its indices in shared memory."""
-
-    def _open(self, *, create: bool) -> Any:
-        ring = importlib.import_module("ring_buffer.bytes").BytesShmRingBuffer
-        names = (f"{self.name}-{part}" for part in ("slots", "read", "write"))
-        return ring(self.capacity, self.size, *names, create)
-
-    def announce(self) -> None:
-        self._ring = self._open(create=True)
-
-    def sender(self) -> Callable[[Any], object]:
-        return insisting(self._ring.write)
-
-    def receiver(self, wait: str) -> Callable[[], Any]:
-        self._ring = self._open(create=False)
-        read, release = asking(self._ring.read, wait), self._ring.release
-
-        def get() -> bytes:
-            data = bytes(read())
-            release()
-            return data
-
-        return get
-
-    def close(self) -> None:
-        if "_ring" in self.__dict__:
-            with contextlib.suppress(OSError):
-                self._ring.close()
 
 
 class ShmComm(Named):
