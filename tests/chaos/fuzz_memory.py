@@ -27,7 +27,7 @@ class Region:
 def regions(capacity: int, multi: bool, schema_bytes: int, total: int) -> list[Region]:
     """Where each part of a segment is (crates/ringbus-core/src/layout.rs)."""
     state = -(-(LINE + schema_bytes) // 4096) * 4096
-    producers = state + 4 * LINE
+    producers = state + 5 * LINE
     consumers = producers + PRODUCERS * LINE
     end = consumers + CONSUMERS * ENTRY
     available = -(-end // 4096) * 4096
@@ -36,9 +36,10 @@ def regions(capacity: int, multi: bool, schema_bytes: int, total: int) -> list[R
         Region("header", 0, LINE, 8, LINE),
         Region("schema", LINE, LINE + schema_bytes, 3, schema_bytes),
         Region("state", state, state + LINE, 4, 16),
-        Region("cursor", state + LINE, state + 2 * LINE, 20, 16),
-        Region("futex", state + 2 * LINE, state + 3 * LINE, 3, 4),
-        Region("registry", state + 3 * LINE, producers, 10, 16),
+        Region("claimed", state + LINE, state + 2 * LINE, 10, 8),
+        Region("published", state + 2 * LINE, state + 3 * LINE, 10, 8),
+        Region("futex", state + 3 * LINE, state + 4 * LINE, 3, 4),
+        Region("registry", state + 4 * LINE, producers, 10, 16),
         Region("producers", producers, consumers, 12, 3 * LINE),
         Region("consumers", consumers, end, 25, 5 * ENTRY),
         Region("slots", slots, total, 10, 1024),

@@ -9,7 +9,7 @@ use crate::sync::{AtomicI64, AtomicU32, AtomicU64};
 /// The first eight bytes of every segment.
 pub const MAGIC: [u8; 8] = *b"RINGBUS\0";
 /// Counts up with every change of this file that an attached peer could notice.
-pub const LAYOUT_VERSION: u32 = 2;
+pub const LAYOUT_VERSION: u32 = 3;
 /// The distance, in bytes, that keeps two words from sharing a cache line.
 pub const LINE_BYTES: usize = 128;
 /// Parts begin on pages.
@@ -114,13 +114,15 @@ pub struct StateLine {
     pub pads: AtomicU64,
 }
 
-/// The cursor, on a line of its own.
+/// The cursor: two words, each on a line of its own. Consumers that wait read `published` all the time; a single producer
+/// would have to fetch their line twice for each event if `claimed` lay on it.
 #[repr(C, align(128))]
 #[derive(Debug, Default)]
-pub struct CursorLine {
+pub struct CursorLines {
     /// The highest sequence ever claimed; never goes back, not even when a claim is rewound. Written by producers
     /// before they write a slot; read by producers, and by readers that may be lapped.
     pub claimed: AtomicI64,
+    apart: [u64; LINE_BYTES / 8 - 1],
     /// The highest sequence published; single producer only. Written by the producer (release), read by
     /// consumers (acquire).
     pub published: AtomicI64,
@@ -165,7 +167,7 @@ pub struct CounterLine {
     pub events: AtomicU64,
     /// Batches handled.
     pub batches: AtomicU64,
-    /// Waits that did not find what they waited for at once.
+    /// Waits that did not find what they waited for at once, or in a first short look.
     pub waits: AtomicU64,
     /// Time in such waits, ns.
     pub blocked_ns: AtomicU64,
@@ -284,7 +286,7 @@ pub struct Offsets {
     pub schema: usize,
     /// [`StateLine`].
     pub state: usize,
-    /// [`CursorLine`].
+    /// [`CursorLines`].
     pub cursor: usize,
     /// [`FutexLine`] of the cursor.
     pub cursor_futex: usize,
@@ -345,7 +347,7 @@ impl Geometry {
         part(size_of::<Header>() as u64, LINE_BYTES)?;
         let schema = part(self.schema_bytes, LINE_BYTES)?;
         let state = part(size_of::<StateLine>() as u64, PAGE_BYTES)?;
-        let cursor = part(size_of::<CursorLine>() as u64, LINE_BYTES)?;
+        let cursor = part(size_of::<CursorLines>() as u64, LINE_BYTES)?;
         let cursor_futex = part(size_of::<FutexLine>() as u64, LINE_BYTES)?;
         let registry = part(size_of::<RegistryLine>() as u64, LINE_BYTES)?;
         let producers = part(bytes(u64::from(self.producers), size_of::<ProducerLine>())?, LINE_BYTES)?;

@@ -138,6 +138,24 @@ pub fn read_barrier() {
     }
 }
 
+/// Has the processor fetch the line at `place` to be written soon. Nothing waits for it; any address will do.
+#[cfg(not(loom))]
+#[inline(always)]
+pub fn prefetch_for_write(place: *const u8) {
+    // SAFETY: a hint, which reads and writes nothing a program could see, and does not fault.
+    #[cfg(target_arch = "x86_64")]
+    unsafe {
+        std::arch::asm!("prefetchw [{}]", in(reg) place, options(nostack, preserves_flags, readonly));
+    }
+    // SAFETY: as above.
+    #[cfg(target_arch = "aarch64")]
+    unsafe {
+        std::arch::asm!("prfm pstl1keep, [{}]", in(reg) place, options(nostack, preserves_flags, readonly));
+    }
+    #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
+    let _ = place;
+}
+
 /// One turn of a spin: tells the processor, or loom, that this thread waits for another.
 #[inline(always)]
 pub fn spin_hint() {
@@ -145,6 +163,17 @@ pub fn spin_hint() {
     std::hint::spin_loop();
     #[cfg(loom)]
     loom::thread::yield_now();
+}
+
+/// Keeps off for a while without giving the core away; under loom, for one turn.
+pub fn pause_for(time: std::time::Duration) {
+    let begin = std::time::Instant::now();
+    loop {
+        spin_hint();
+        if cfg!(loom) || begin.elapsed() >= time {
+            return;
+        }
+    }
 }
 
 /// Gives the rest of the time slice away.

@@ -5,7 +5,7 @@
 mod support;
 
 use ringbus_core::layout::{
-    ConsumerEntry, CounterLine, CursorLine, FutexLine, Header, INTENTS, IdentityLine, Intent, LAYOUT_VERSION,
+    ConsumerEntry, CounterLine, CursorLines, FutexLine, Header, INTENTS, IdentityLine, Intent, LAYOUT_VERSION,
     LINE_BYTES, MAGIC, MAX_CONSUMERS, MAX_SEQUENCE, PAGE_BYTES, ProducerLine, RegistryLine, SequenceLine, StateLine,
     TermsLine,
 };
@@ -55,8 +55,12 @@ fn the_words_that_change_are_where_they_are() {
         [0, 4, 8]
     );
     assert_eq!(
-        [offset_of!(CursorLine, claimed), offset_of!(CursorLine, published)],
-        [0, 8]
+        [
+            offset_of!(CursorLines, claimed),
+            offset_of!(CursorLines, published),
+            size_of::<CursorLines>()
+        ],
+        [0, 128, 256]
     );
     assert_eq!(
         [offset_of!(RegistryLine, gating), offset_of!(RegistryLine, taken)],
@@ -116,7 +120,6 @@ fn a_consumer_is_five_lines_with_its_sequence_on_one_of_its_own() {
 fn every_line_is_whole() {
     let sizes = [
         size_of::<StateLine>(),
-        size_of::<CursorLine>(),
         size_of::<RegistryLine>(),
         size_of::<FutexLine>(),
         size_of::<SequenceLine>(),
@@ -125,7 +128,7 @@ fn every_line_is_whole() {
         size_of::<ProducerLine>(),
         size_of::<TermsLine>(),
     ];
-    assert_eq!(sizes, [128; 9]);
+    assert_eq!(sizes, [128; 8]);
 }
 
 #[test]
@@ -144,9 +147,9 @@ fn the_parts_of_a_segment_are_where_they_are() {
             offsets.cursor_futex,
             offsets.registry
         ],
-        [128, 4096, 4224, 4352, 4480]
+        [128, 4096, 4224, 4480, 4608]
     );
-    assert_eq!([offsets.producers, offsets.consumers], [4608, 4864]);
+    assert_eq!([offsets.producers, offsets.consumers], [4736, 4992]);
     assert_eq!(
         [offsets.available, offsets.slots, offsets.total],
         [49152, 53248, 53248 + 12 * 4096]

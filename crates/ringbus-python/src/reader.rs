@@ -8,7 +8,7 @@ use crate::waits::{self, WaitFacts};
 use crate::{enter, errors};
 use pyo3::prelude::*;
 use ringbus_core::consumer::{Lapped, poll_unless_lapped};
-use ringbus_core::sync::{AtomicI64, AtomicU64, Ordering, read_barrier};
+use ringbus_core::sync::{AtomicI64, AtomicU64, Ordering, read_barrier, spin_hint};
 use ringbus_core::wait::{Condition, wait};
 use ringbus_core::{
     Alert, Blocker, Consumer, Latencies, Outcome, SequenceBarrier, Start, Terms, WaitStrategy, read_unless_lapped,
@@ -33,6 +33,9 @@ pub struct ReaderFacts<'py> {
     /// How long producers wait for it, ns; 0 is for ever.
     pub evict_after: u64,
 }
+
+/// Looks of a thread that holds the GIL, one to three microseconds.
+const LOOKS: u32 = 32;
 
 /// Where a consumer keeps its place.
 enum Seat {
@@ -189,13 +192,29 @@ impl Reader {
     }
 
     /// Waits until something is readable at `wanted`, the ring closes, the alert is raised or `timeout`
-    /// has passed; counts the wait.
+    /// has passed; counts the wait, if a short look does not end it.
     pub fn wait(&self, py: Python<'_>, wanted: i64, timeout: Option<Duration>) -> PyResult<Outcome<()>> {
-        let begin = Instant::now();
-        let deadline = timeout.and_then(|timeout| begin.checked_add(timeout));
+        if self.look_attached(wanted) {
+            return Ok(Outcome::Ready(()));
+        }
+        let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
         let barrier = self.barrier.get_mut().clone();
         self.count_wait();
         enter::wait(py, deadline, |until| self.wait_behind(&barrier, wanted, until))
+    }
+
+    /// Looks a little before the GIL is given away: to take it back costs as much as an event from another process. Those
+    /// of this process need the GIL to publish, so nobody looks for them.
+    fn look_attached(&self, wanted: i64) -> bool {
+        let looks = match self.strategy {
+            WaitStrategy::Blocking { spins } => spins.min(LOOKS),
+            _ => LOOKS,
+        };
+        self.ring.shared
+            && (0..looks).any(|_| {
+                spin_hint();
+                self.is_readable(self.barrier.get_mut(), wanted)
+            })
     }
 
     /// Counts one wait.

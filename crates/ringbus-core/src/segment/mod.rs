@@ -31,7 +31,7 @@ use crate::eviction::Patience;
 #[cfg(not(loom))]
 use crate::layout::Offsets;
 use crate::layout::{
-    ConsumerEntry, CursorLine, FutexLine, Geometry, MAX_CONSUMERS, MAX_SEQUENCE, ProducerLine, RegistryLine, StateLine,
+    ConsumerEntry, CursorLines, FutexLine, Geometry, MAX_CONSUMERS, MAX_SEQUENCE, ProducerLine, RegistryLine, StateLine,
 };
 use crate::sync::{AtomicU32, Mutex, Ordering, can_be_asymmetric};
 use std::ptr::NonNull;
@@ -84,7 +84,7 @@ pub enum Blocker {
 
 struct Parts {
     state: NonNull<StateLine>,
-    cursor: NonNull<CursorLine>,
+    cursor: NonNull<CursorLines>,
     cursor_futex: NonNull<FutexLine>,
     registry: NonNull<RegistryLine>,
     producers: NonNull<ProducerLine>,
@@ -220,7 +220,7 @@ impl Segment {
 
     /// The cursor.
     #[inline]
-    pub fn cursor(&self) -> &CursorLine {
+    pub fn cursor(&self) -> &CursorLines {
         // SAFETY: as in `state`.
         unsafe { self.parts.cursor.as_ref() }
     }

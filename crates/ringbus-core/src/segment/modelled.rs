@@ -3,7 +3,7 @@
 use super::{Memory, Parts, Segment};
 use crate::error::ConfigError;
 use crate::layout::{
-    ConsumerEntry, CursorLine, FutexLine, Geometry, MAX_CONSUMERS, ProducerKind, ProducerLine, RegistryLine, StateLine,
+    ConsumerEntry, CursorLines, FutexLine, Geometry, MAX_CONSUMERS, ProducerKind, ProducerLine, RegistryLine, StateLine,
 };
 use crate::sync::{AtomicU32, AtomicU64};
 use std::ptr::NonNull;
@@ -32,7 +32,7 @@ impl Default for Cell {
 /// Owns the parts.
 pub struct Backing {
     _state: Box<StateLine>,
-    _cursor: Box<CursorLine>,
+    _cursor: Box<CursorLines>,
     _cursor_futex: Box<FutexLine>,
     _registry: Box<RegistryLine>,
     _producers: Vec<ProducerLine>,

@@ -4,6 +4,7 @@
 //! waits for capacity first and takes its sequences second, so that it can be refused, time out or be
 //! interrupted without leaving a hole.
 
+mod contention;
 mod loan;
 mod multi;
 mod single;

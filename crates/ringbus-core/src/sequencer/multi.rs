@@ -1,5 +1,6 @@
 //! Any number of producers: a compare-and-swap to claim, a word a slot to publish.
 
+use super::contention::Contention;
 use super::{Sequencer, reach};
 use crate::crash::{self, crash_point};
 use crate::error::ShareError;
@@ -8,11 +9,17 @@ use crate::planted::{self, Twin, barrier, order};
 use crate::recovery;
 use crate::segment::{Blocker, Segment, producer_byte};
 use crate::sequence::sane;
+#[cfg(not(loom))]
+use crate::sync::prefetch_for_write;
 use crate::sync::{AtomicI64, Ordering, write_barrier};
 use std::sync::Arc;
 
 /// How many available words a producer looks at in advance: it shall not look at a whole ring at once.
 const LOOK_AHEAD: i64 = 256;
+/// How many slots ahead of a claim one is fetched. The next compare-and-swap waits for every store before it, hence for the
+/// lines of the slot, which nothing else asks for in time.
+#[cfg(not(loom))]
+const AHEAD: i64 = 4;
 
 /// Claims and publishes for one of many producers. Copies share the cache of the slowest consumer; in a shared segment
 /// each has a line of its own, where it says what it is about to claim.
@@ -23,8 +30,13 @@ pub struct MultiProducerSequencer {
     /// A sequence that every consumer that gates has reached, and up to which all is published; only ever
     /// too low. Written and read by every producer of the process: release and acquire, since it stands for
     /// the consumers' sequences and the available words.
-    gate: Arc<AtomicI64>,
+    gate: Arc<Gate>,
+    contention: Contention,
 }
+
+/// A word on a line of its own.
+#[repr(align(128))]
+struct Gate(AtomicI64);
 
 impl MultiProducerSequencer {
     /// A producer of `segment`.
@@ -48,7 +60,8 @@ impl MultiProducerSequencer {
             capacity: segment.capacity(),
             segment,
             line,
-            gate: Arc::new(AtomicI64::new(gate)),
+            gate: Arc::new(Gate(AtomicI64::new(gate))),
+            contention: Contention::default(),
         })
     }
 
@@ -67,6 +80,7 @@ impl MultiProducerSequencer {
             capacity: self.capacity,
             line,
             gate: Arc::clone(&self.gate),
+            contention: Contention::default(),
         })
     }
 
@@ -92,7 +106,7 @@ impl MultiProducerSequencer {
             self.segment.published_up_to(known + 1, gate)
         };
         // SYNC POINT: gate cache. Pairs with the load in `poll_claim`.
-        self.gate.store(published, Ordering::Release);
+        self.gate.0.store(published, Ordering::Release);
         if high <= reach(published, self.capacity) {
             return Ok(());
         }
@@ -148,7 +162,7 @@ impl Sequencer for MultiProducerSequencer {
         loop {
             let claimed = self.segment.cursor().claimed.load(Ordering::Relaxed);
             let high = claimed.saturating_add(count);
-            let gate = self.gate.load(order(Twin::GateCacheRelaxed, Ordering::Acquire));
+            let gate = self.gate.0.load(order(Twin::GateCacheRelaxed, Ordering::Acquire));
             if high > reach(gate, self.capacity) {
                 self.look_at_consumers(claimed, high, gate)?;
             }
@@ -163,6 +177,9 @@ impl Sequencer for MultiProducerSequencer {
                 crash_point!("claim.taken");
                 // SYNC POINT: lapped. Pairs with the read barrier of a reader that may be lapped.
                 write_barrier();
+                self.contention.won();
+                #[cfg(not(loom))]
+                prefetch_for_write(self.segment.slot(high + AHEAD));
                 return Ok(high);
             }
             crash_point!("claim.lost");
@@ -171,7 +188,7 @@ impl Sequencer for MultiProducerSequencer {
             {
                 line.withdraw(intent);
             }
-            crate::sync::spin_hint();
+            self.contention.lost();
         }
     }
 

@@ -6,7 +6,7 @@
 use super::code::{Events, Failure, Machine, Stop};
 use crate::reader::Reader;
 use crate::ring::Ring;
-use ringbus_core::consumer::{WorkPool, worker_of};
+use ringbus_core::consumer::{Distance, WorkPool, worker_of};
 use ringbus_core::sync::spin_hint;
 use ringbus_core::{Outcome, SequenceBarrier};
 use std::time::{Duration, Instant};
@@ -72,6 +72,7 @@ impl Consumption<'_> {
 
     /// Handles what comes until something else has to be done.
     pub fn run(&self) -> Ended {
+        let mut distance = Distance::default();
         loop {
             if self.reader.alert.is_raised() {
                 return Ended::Halted;
@@ -80,7 +81,7 @@ impl Consumption<'_> {
                 Ok(0) => {
                     let over = match self.pool {
                         Some(pool) => self.wait_turn(pool),
-                        None => self.wait(),
+                        None => self.wait(&mut distance),
                     };
                     if let Some(ended) = over {
                         return ended;
@@ -125,14 +126,17 @@ impl Consumption<'_> {
     }
 
     #[inline]
-    fn wait(&self) -> Option<Ended> {
+    fn wait(&self, distance: &mut Distance) -> Option<Ended> {
         let wanted = self.wanted();
-        for _ in 0..SPINS {
+        distance.keep();
+        for look in 0..SPINS {
             if self.reader.is_readable(&self.barrier, wanted) {
+                distance.found_at(look);
                 return None;
             }
             spin_hint();
         }
+        *distance = Distance::default();
         self.wait_slowly(wanted)
     }
 
