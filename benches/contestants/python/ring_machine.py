@@ -256,7 +256,7 @@ def _send_all(name: str, options: Options) -> list[int]:
     schedule = np.array((plan.start_ns, plan.stop_ns, options.producers, plan.events, options.rate), np.int64)
 
     def run(producer: int) -> None:
-        sharpen_sleep()
+        sharpen_sleep(options)
         sent[producer] = send(places[producer], attached.slots, schedule, producer, options.words)
 
     threads = [threading.Thread(target=run, args=(number,)) for number in range(options.producers)]

@@ -1,7 +1,7 @@
 """Events at a given rate: each has the time it is due, and counts from then on, however late it is sent.
 
 Event i of producer p is number n = i * producers + p, due at the start + n / rate. A producer sleeps until an event is
-due (clock_nanosleep with a timer slack of 1 ns), sends at once what is overdue, and leaves nothing out. Who is behind
+due (clock_nanosleep; alone, with a timer slack of 1 ns), sends at once what is overdue, and leaves nothing out. Who is behind
 when the time is over stops there and says how many it sent.
 """
 
@@ -58,7 +58,7 @@ class Plan:
 
     def send(self, producer: int, put: Callable[[int, int], object]) -> int:
         """Call `put(number, due_ns)` for each event of one producer. How many it sent."""
-        sharpen_sleep()
+        sharpen_sleep(self.options)
         now, sleep, stop = time.monotonic_ns, time.sleep, self.stop_ns
         producers, start, rate = self.options.producers, self.start_ns, self.options.rate
         sent = 0
@@ -74,9 +74,13 @@ class Plan:
         return sent
 
 
-def sharpen_sleep() -> None:
-    """Ask the system for sleeps of this thread that end when they should, not up to 50 us later."""
-    ctypes.CDLL(None).prctl(_PR_SET_TIMERSLACK, ctypes.c_ulong(1), 0, 0, 0)
+def sharpen_sleep(options: Options) -> None:
+    """Ask the system for sleeps of this thread that end when they should, not up to 50 us later.
+
+    One of many producers leaves it as it is, as Go has to: else each of their wakes is a timer interrupt of its own.
+    """
+    if options.producers == 1:
+        ctypes.CDLL(None).prctl(_PR_SET_TIMERSLACK, ctypes.c_ulong(1), 0, 0, 0)
 
 
 class Notes:

@@ -6,7 +6,7 @@ use crate::options::{self, ConsumerOptions};
 use crate::ring::{self, Ring, out};
 use ringbus_core::consumer::poll_unless_lapped;
 use ringbus_core::sequence::sane;
-use ringbus_core::sync::Ordering;
+use ringbus_core::sync::{Ordering, spin_hint};
 use ringbus_core::wait::{Condition, wait};
 use ringbus_core::{
     Alert, Blocker, Consumer, Lapped, MAX_CONSUMERS, Outcome, Segment, SequenceBarrier, Start, Terms, WaitStrategy,
@@ -20,6 +20,8 @@ use std::time::{Duration, Instant};
 const UNGATED: u64 = 1;
 const DURABLE: u64 = 2;
 
+/// Looks before a wait counts as one.
+const LOOKS: u32 = 128;
 /// Between two looks for the dead by who does not wait.
 const LOOK_EVERY: Duration = Duration::from_millis(25);
 /// The longest wait before the time spent in it is counted, for who watches.
@@ -232,10 +234,21 @@ impl Reader {
     #[inline]
     fn wait_for(&mut self, limit: i64, timeout_ns: i64) -> Result<i64, Failure> {
         check_limit(limit)?;
-        if let Ok(count) = self.show(limit) {
-            return Ok(count);
+        for _ in 0..self.looks() {
+            if let Ok(count) = self.show(limit) {
+                return Ok(count);
+            }
+            spin_hint();
         }
         self.wait_slowly(limit, options::deadline(timeout_ns))
+    }
+
+    /// Looks before it asks what time it is.
+    fn looks(&self) -> u32 {
+        match self.strategy {
+            WaitStrategy::Blocking { spins } => spins.clamp(1, LOOKS),
+            _ => LOOKS,
+        }
     }
 
     #[cold]

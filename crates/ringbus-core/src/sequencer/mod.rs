@@ -18,6 +18,8 @@ use crate::layout::{INTENTS, MAX_SEQUENCE, ProducerKind};
 use crate::planted::{self, Twin};
 use crate::segment::{Blocker, Segment};
 use crate::sequence::sane;
+#[cfg(not(loom))]
+use crate::sync::prefetch_for_write;
 use crate::sync::{Ordering, store_load_barrier};
 use crate::wait::{Alert, Condition, Outcome, WaitStrategy, wait};
 use std::sync::Arc;
@@ -192,4 +194,17 @@ impl Room<'_> {
 fn reach(gate: i64, capacity: i64) -> i64 {
     let slack = i64::from(planted::is(Twin::WrapOffByOne));
     gate + capacity + slack
+}
+
+/// How many slots ahead of a claim one is fetched.
+#[cfg(not(loom))]
+const AHEAD: i64 = 4;
+
+/// Has the slot of a claim to come fetched: whoever read it last has its line, and single claims come one by one.
+#[inline(always)]
+fn fetch_ahead(segment: &Segment, claimed: i64) {
+    #[cfg(not(loom))]
+    prefetch_for_write(segment.slot(claimed + AHEAD));
+    #[cfg(loom)]
+    let _ = (segment, claimed);
 }

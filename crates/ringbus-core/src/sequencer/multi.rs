@@ -1,7 +1,7 @@
 //! Any number of producers: a compare-and-swap to claim, a word a slot to publish.
 
 use super::contention::Contention;
-use super::{Sequencer, reach};
+use super::{Sequencer, fetch_ahead, reach};
 use crate::crash::{self, crash_point};
 use crate::error::ShareError;
 use crate::layout::{INTENTS, MAX_SEQUENCE, ProducerLine};
@@ -9,17 +9,11 @@ use crate::planted::{self, Twin, barrier, order};
 use crate::recovery;
 use crate::segment::{Blocker, Segment, producer_byte};
 use crate::sequence::sane;
-#[cfg(not(loom))]
-use crate::sync::prefetch_for_write;
 use crate::sync::{AtomicI64, Ordering, write_barrier};
 use std::sync::Arc;
 
 /// How many available words a producer looks at in advance: it shall not look at a whole ring at once.
 const LOOK_AHEAD: i64 = 256;
-/// How many slots ahead of a claim one is fetched. The next compare-and-swap waits for every store before it, hence for the
-/// lines of the slot, which nothing else asks for in time.
-#[cfg(not(loom))]
-const AHEAD: i64 = 4;
 
 /// Claims and publishes for one of many producers. Copies share the cache of the slowest consumer; in a shared segment
 /// each has a line of its own, where it says what it is about to claim.
@@ -178,8 +172,8 @@ impl Sequencer for MultiProducerSequencer {
                 // SYNC POINT: lapped. Pairs with the read barrier of a reader that may be lapped.
                 write_barrier();
                 self.contention.won();
-                #[cfg(not(loom))]
-                prefetch_for_write(self.segment.slot(high + AHEAD));
+                // The next compare-and-swap waits for every store before it, hence for the lines of the slot.
+                fetch_ahead(&self.segment, high);
                 return Ok(high);
             }
             crash_point!("claim.lost");

@@ -1,6 +1,6 @@
 //! One producer: plain arithmetic, one release store to publish.
 
-use super::{Sequencer, reach};
+use super::{Sequencer, fetch_ahead, reach};
 use crate::crash::crash_point;
 use crate::error::ShareError;
 use crate::planted::{self, Twin, barrier, order};
@@ -107,6 +107,7 @@ impl Sequencer for SingleProducerSequencer {
         // SYNC POINT: lapped. Pairs with the read barrier of a reader that may be lapped.
         write_barrier();
         self.next = high;
+        fetch_ahead(&self.segment, high);
         Ok(high)
     }
 
