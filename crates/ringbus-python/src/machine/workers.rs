@@ -30,6 +30,9 @@ impl Consumption<'_> {
         }
         if let Some(begin) = begin {
             pool.note_pace(handled as u32, begin.elapsed());
+        }
+        // One that took less than it might goes on to wait, and moves them on then.
+        if handled == most {
             pool.move_on(&self.ring().segment);
         }
         Ok(handled)
