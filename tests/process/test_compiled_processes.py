@@ -155,10 +155,10 @@ def test_a_watcher_of_a_read_only_ring_may_be_compiled(rings_folder: Path) -> No
     group = watching.consumer_group("watch")
     late = group.add("watch", add_up, state=sums(), gating=False)
     with group:
-        publish(ring, 1000)
-        while late.sequence < 999:
+        publish(ring, 30_000)  # many laps, so that some begin inside a batch
+        while late.sequence < 29_999:
             time.sleep(0.001)
-    assert late.state.count + late.missed == 1000
+    assert late.state.count + late.missed == 30_000
     ring.unlink()
 
 

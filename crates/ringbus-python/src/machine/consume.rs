@@ -62,8 +62,8 @@ pub(super) struct Stopped {
     why: Stop,
 }
 
-/// Events handled.
-pub(super) type Handled = Result<u64, Stopped>;
+/// Events handled, and the last sequence that is done with.
+pub(super) type Handled = Result<(u64, i64), Stopped>;
 
 impl Consumption<'_> {
     pub(super) fn ring(&self) -> &Ring {
@@ -164,10 +164,9 @@ impl Consumption<'_> {
             self.handle_runs(first, last)
         };
         match handled {
-            Ok(events) => {
+            Ok((events, done)) => {
                 self.count(events);
-                // One that was lapped meanwhile has gone on already.
-                self.reader.commit_quietly(last.max(self.reader.sequence()));
+                self.reader.commit_quietly(done);
                 Ok(())
             }
             Err(stopped) => {
@@ -202,7 +201,7 @@ impl Consumption<'_> {
             self.run_code(0, low, high, high == last, (low - first) as u64)?;
             low = high + 1;
         }
-        Ok((last - first + 1) as u64)
+        Ok(((last - first + 1) as u64, last))
     }
 
     /// The last sequence whose slot comes after that of `low` in memory.
@@ -235,7 +234,7 @@ impl Consumption<'_> {
     /// another worker's events lie.
     pub(super) fn handle_runs(&self, first: i64, last: i64) -> Handled {
         let end = (first..=last).rev().find(|&sequence| self.is_taken(sequence));
-        let Some(end) = end else { return Ok(0) };
+        let Some(end) = end else { return Ok((0, last)) };
         let (mut next, mut events) = (first, 0);
         while let Some(low) = (next..=end).find(|&sequence| self.is_taken(sequence)) {
             let kind = self.kind(low);
@@ -247,7 +246,7 @@ impl Consumption<'_> {
             events += (high - low + 1) as u64;
             next = high + 1;
         }
-        Ok(events)
+        Ok((events, last))
     }
 
     fn kind(&self, sequence: i64) -> usize {
@@ -306,10 +305,8 @@ impl Consumption<'_> {
             let pad = ring.segment.is_pad(sequence);
             let slot = match self.reader.copy_slot(sequence) {
                 Ok(slot) => slot,
-                Err(lapped) => {
-                    self.reader.lapped(sequence, lapped);
-                    return Ok(events);
-                }
+                // What lies from there to `last` is not missed: it is looked at again.
+                Err(lapped) => return Ok((events, self.reader.lapped(sequence, lapped) - 1)),
             };
             let kind = ring.kind_at(slot);
             if pad || !self.takes(kind) || !self.is_own(kind, sequence) {
@@ -324,7 +321,7 @@ impl Consumption<'_> {
                 })?;
             events += 1;
         }
-        Ok(events)
+        Ok((events, last))
     }
 
     fn run_copy(&self, kind: usize, slot: *mut u8, sequence: i64, ends_batch: bool) -> Result<(), Stop> {

@@ -51,7 +51,8 @@ impl Consumption<'_> {
         } else {
             self.handle_runs(sequence, sequence)
         };
-        self.count(handled.map_err(ended)?);
+        let (events, _) = handled.map_err(ended)?;
+        self.count(events);
         Ok(())
     }
 
