@@ -177,7 +177,7 @@ MAGIC, VERSION, LINE_BYTES, KIND, CAPACITY, SLOT, START, PRODUCERS, TOTAL, ORDER
     ("place", "value", "says"),
     [
         (MAGIC, b"\x7fELF", "is no ring"),
-        (VERSION, (3).to_bytes(4, "little"), "another layout.*version 3.*version 2"),
+        (VERSION, (2).to_bytes(4, "little"), "another layout.*version 2.*version 3"),
         (ORDER, b"\x01\x02\x03\x04", "another word order"),
         (LINE_BYTES, (64).to_bytes(4, "little"), "sizes that no ring has"),
         (KIND, (3).to_bytes(4, "little"), "sizes that no ring has"),

@@ -1,8 +1,8 @@
 """Events at a given rate: each has the time it is due, and counts from then on, however late it is sent.
 
 Event i of producer p is number n = i * producers + p, due at the start + n / rate. A producer sleeps until an event is
-due (clock_nanosleep; alone, with a timer slack of 1 ns), sends at once what is overdue, and leaves nothing out. Who is behind
-when the time is over stops there and says how many it sent.
+due (clock_nanosleep; alone, with a timer slack of 1 ns), sends at once what is overdue, and leaves nothing out. Who is
+behind when the time is over stops there and says how many it sent.
 """
 
 from __future__ import annotations

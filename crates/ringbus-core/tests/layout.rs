@@ -21,7 +21,7 @@ use support::{KINDS, barrier, geometry, get, join, ring, ring_of};
 fn the_words_of_the_header_are_where_they_are() {
     assert_eq!(
         (MAGIC, LAYOUT_VERSION, LINE_BYTES, PAGE_BYTES, MAX_CONSUMERS),
-        (*b"RINGBUS\0", 2, 128, 4096, 64)
+        (*b"RINGBUS\0", 3, 128, 4096, 64)
     );
     let offsets = [
         offset_of!(Header, magic),

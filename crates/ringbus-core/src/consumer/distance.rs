@@ -3,7 +3,7 @@
 //! One that reads each event the moment it is published takes the line that the producer is about to write, every time, and
 //! both go at the pace of the lines between them. A little later it finds many events at once, whose lines come in a row.
 //!
-//! Source: Giacomoni, Moseley, Vachharajani, "FastForward for efficient pipeline parallelism", 2008, temporal slipping.
+//! Source: Giacomoni, Moseley, Vachharajani, "`FastForward` for efficient pipeline parallelism", 2008, temporal slipping.
 //! Differs: it falls behind only after several waits that ended at once, so an event that comes alone is not held up.
 
 use crate::sync::pause_for;
