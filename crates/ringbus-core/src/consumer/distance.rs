@@ -9,8 +9,8 @@
 use crate::sync::pause_for;
 use std::time::Duration;
 
-/// A wait that ends by this look was a short one.
-const NEAR: u32 = 3;
+/// A wait that ends by this look was a short one; later ones were, if as many events were handled since the last wait.
+const NEAR: i64 = 3;
 /// So many in a row are no chance.
 const ENOUGH: u32 = 4;
 /// How far to fall behind.
@@ -32,10 +32,11 @@ impl Distance {
         }
     }
 
-    /// What was waited for was there at this look, the first being 0.
+    /// What was waited for was there at this look, the first being 0, after `events` since the last wait.
     #[inline]
-    pub fn found_at(&mut self, look: u32) {
-        self.close = if look <= NEAR { self.close.saturating_add(1) } else { 0 };
+    pub fn found_at(&mut self, look: u32, events: i64) {
+        let is_near = i64::from(look) <= NEAR.max(events);
+        self.close = if is_near { self.close.saturating_add(1) } else { 0 };
     }
 
     fn is_too_close(&self) -> bool {
@@ -51,18 +52,27 @@ mod tests {
     fn several_short_waits_in_a_row_are_too_close() {
         let mut distance = Distance::default();
         for _ in 0..ENOUGH - 1 {
-            distance.found_at(0);
+            distance.found_at(0, 1);
             assert!(!distance.is_too_close());
         }
-        distance.found_at(NEAR);
+        distance.found_at(NEAR as u32, 1);
         assert!(distance.is_too_close());
     }
 
     #[test]
     fn one_longer_wait_is_far_enough() {
         let mut distance = Distance::default();
-        (0..2 * ENOUGH).for_each(|_| distance.found_at(0));
-        distance.found_at(NEAR + 1);
+        (0..2 * ENOUGH).for_each(|_| distance.found_at(0, 1));
+        distance.found_at(NEAR as u32 + 1, 1);
+        assert!(!distance.is_too_close());
+    }
+
+    #[test]
+    fn a_wait_is_short_for_the_many_events_that_came_since_the_last() {
+        let mut distance = Distance::default();
+        (0..ENOUGH).for_each(|_| distance.found_at(30, 64));
+        assert!(distance.is_too_close());
+        distance.found_at(65, 64);
         assert!(!distance.is_too_close());
     }
 }

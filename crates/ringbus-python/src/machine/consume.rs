@@ -72,7 +72,7 @@ impl Consumption<'_> {
 
     /// Handles what comes until something else has to be done.
     pub fn run(&self) -> Ended {
-        let mut distance = Distance::default();
+        let (mut distance, mut events) = (Distance::default(), 0);
         loop {
             if self.reader.alert.is_raised() {
                 return Ended::Halted;
@@ -81,13 +81,14 @@ impl Consumption<'_> {
                 Ok(0) => {
                     let over = match self.pool {
                         Some(pool) => self.wait_turn(pool),
-                        None => self.wait(&mut distance),
+                        None => self.wait(&mut distance, events),
                     };
                     if let Some(ended) = over {
                         return ended;
                     }
+                    events = 0;
                 }
-                Ok(_) => {}
+                Ok(done) => events += done,
                 Err(ended) => return ended,
             }
         }
@@ -126,12 +127,12 @@ impl Consumption<'_> {
     }
 
     #[inline]
-    fn wait(&self, distance: &mut Distance) -> Option<Ended> {
+    fn wait(&self, distance: &mut Distance, events: i64) -> Option<Ended> {
         let wanted = self.wanted();
         distance.keep();
         for look in 0..SPINS {
             if self.reader.is_readable(&self.barrier, wanted) {
-                distance.found_at(look);
+                distance.found_at(look, events);
                 return None;
             }
             spin_hint();
