@@ -8,13 +8,14 @@
 mod support;
 
 use ringbus_core::barrier::Done;
-use ringbus_core::consumer::{WorkSequence, read_unless_lapped};
+use ringbus_core::consumer::{WorkPool, WorkSequence, read_unless_lapped};
 use ringbus_core::registry::cursor;
 use ringbus_core::sync::{AtomicU64, Ordering, can_be_asymmetric, heavy_barrier, light_barrier, store_load_barrier};
 use ringbus_core::wait::{Alert, wait};
 use ringbus_core::{Consumer, Outcome, ProducerKind, Segment, SequenceBarrier, Sequencer, Start, WaitStrategy};
 use std::sync::{Arc, Mutex};
 use std::thread;
+use std::time::Duration;
 use support::{KINDS, Producer, barrier, geometry, get, join, put, ring, ring_of, rounds};
 
 const QUICK: u64 = if cfg!(tsan) { 20_000 } else { 100_000 };
@@ -488,6 +489,14 @@ fn work(consumer: &Consumer, shared: &WorkSequence, last: i64) -> (u64, u64) {
     }
 }
 
+/// What all workers have read.
+fn total<const N: usize>(workers: [thread::JoinHandle<(u64, u64)>; N]) -> (u64, u64) {
+    let shares = workers.map(|worker| worker.join().unwrap());
+    shares
+        .iter()
+        .fold((0, 0), |total, share| (total.0 + share.0, total.1 + share.1))
+}
+
 /// A slot that is written again before its worker has read it changes the sum.
 #[test]
 fn workers_share_the_events_and_read_each_before_its_slot_is_written_again() {
@@ -504,10 +513,58 @@ fn workers_share_the_events_and_read_each_before_its_slot_is_written_again() {
         for value in 0..events {
             producer.send(value, WaitStrategy::BLOCKING);
         }
-        let shares = workers.map(|worker| worker.join().unwrap());
-        let total = shares
-            .iter()
-            .fold((0, 0), |total, share| (total.0 + share.0, total.1 + share.1));
-        assert_eq!(total, (events, events * (events - 1) / 2));
+        assert_eq!(total(workers), (events, events * (events - 1) / 2));
+    }
+}
+
+/// Takes what no other worker of the pool has taken until `last` is handled; the numbers of what it read, and their sum.
+fn work_in_pool(consumer: &Consumer, pool: &WorkPool, alert: &Alert, last: i64, pace: Duration) -> (u64, u64) {
+    let segment = consumer.segment();
+    let barrier = SequenceBarrier::new(segment, 0, alert.clone());
+    let commit = |sequence| {
+        consumer.commit(sequence);
+    };
+    let (mut count, mut sum) = (0, 0);
+    while !alert.is_raised() {
+        let is_readable = |wanted| barrier.poll(wanted, 1).is_ok();
+        if let Some(sequence) = pool.sequence().take_readable(commit, is_readable) {
+            pool.keep_watch();
+            count += 1;
+            sum += get::<u64>(segment, sequence);
+            pool.note_pace(1, pace);
+            if sequence == last {
+                alert.raise(segment);
+                pool.wake_all();
+            }
+            continue;
+        }
+        pool.move_on(segment);
+        match pool.sit(commit) {
+            None => pool.rest(segment, consumer.index(), alert),
+            Some(wanted) => {
+                barrier.wait_for(wanted, 1, WaitStrategy::BLOCKING, None);
+                pool.rise();
+            }
+        }
+    }
+    consumer.leave().unwrap();
+    (count, sum)
+}
+
+#[test]
+fn workers_of_a_pool_share_the_events_and_read_each_before_its_slot_is_written_again() {
+    let events = rounds(QUICK / 5).min(200_000);
+    for (kind, pace) in KINDS.into_iter().zip([Duration::ZERO, Duration::from_millis(1)]) {
+        let (segment, mut producer) = ring(kind, 4);
+        let (pool, alert) = (Arc::new(WorkPool::default()), Alert::default());
+        pool.sequence().start_at(cursor(&segment));
+        let workers = ["a", "b", "c"].map(|name| {
+            let (own, pool, alert) = (join(&segment, name), Arc::clone(&pool), alert.clone());
+            thread::spawn(move || work_in_pool(&own, &pool, &alert, events as i64 - 1, pace))
+        });
+        for value in 0..events {
+            producer.send(value, WaitStrategy::BLOCKING);
+        }
+        assert_eq!(total(workers), (events, events * (events - 1) / 2));
     }
 }
