@@ -95,7 +95,7 @@ const EXEMPT: &[(&str, &str, &str)] = &[
         "cursor.compare_exchange_weak(",
         "claim.taken and claim.lost stand where it is called",
     ),
-    ("sequencer/multi.rs", "self.gate.store(", "a cache of this process"),
+    ("sequencer/multi.rs", "self.gate.0.store(", "a cache of this process"),
     (
         "segment/available.rs",
         "self.available(sequence).",
