@@ -34,7 +34,7 @@ pub struct ReaderFacts<'py> {
     pub evict_after: u64,
 }
 
-/// Looks of a thread that holds the GIL, one to three microseconds.
+/// Looks of a thread that holds the GIL: some tenths of a microsecond, or a few where the pause of the processor is long.
 const LOOKS: u32 = 32;
 
 /// Where a consumer keeps its place.
